@@ -1,0 +1,98 @@
+//! Where each payload is published. One page, so that no topic is spelled twice.
+
+use std::fmt;
+
+/// The first two levels of every topic: the project and the version of the topic tree.
+pub const ROOT: &str = "vedette/v1";
+
+/// The topics of one device.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Topics {
+    device: String,
+}
+
+/// Why a name cannot be a topic level.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BadName(pub String);
+
+impl fmt::Display for BadName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}` is not a name: 1 to {NAME_MAX} of a-z, A-Z, 0-9, `-`, `_`, `.`", self.0)
+    }
+}
+
+impl std::error::Error for BadName {}
+
+/// Longest name of a device, pipeline or model, in bytes: three of them and the words between stay well
+/// inside the 65,535 bytes of a topic, and inside what dashboards show on one line.
+pub const NAME_MAX: usize = 63;
+
+/// Whether `name` can stand between two slashes of a topic and as a file's name.
+#[must_use]
+pub fn is_name(name: &str) -> bool {
+    (1..=NAME_MAX).contains(&name.len())
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
+        && !name.starts_with('.')
+}
+
+impl Topics {
+    /// The topics of `device`.
+    ///
+    /// # Errors
+    /// [`BadName`] where `device` cannot be one level of a topic.
+    pub fn new(device: &str) -> Result<Self, BadName> {
+        if is_name(device) {
+            Ok(Self { device: device.to_owned() })
+        } else {
+            Err(BadName(device.to_owned()))
+        }
+    }
+
+    /// The device these topics belong to.
+    #[must_use]
+    pub fn device(&self) -> &str {
+        &self.device
+    }
+
+    /// Whether the device is there: retained, and the broker's last will.
+    #[must_use]
+    pub fn status(&self) -> String {
+        format!("{ROOT}/{}/status", self.device)
+    }
+
+    /// What the device is and runs: retained.
+    #[must_use]
+    pub fn info(&self) -> String {
+        format!("{ROOT}/{}/info", self.device)
+    }
+
+    /// What `pipeline` saw, one message a frame.
+    #[must_use]
+    pub fn observation(&self, pipeline: &str) -> String {
+        format!("{ROOT}/{}/observation/{pipeline}", self.device)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_device_name_that_would_break_a_topic_is_refused() {
+        for (name, good) in [
+            ("orin-7", true),
+            ("a", true),
+            ("", false),
+            ("a/b", false),
+            ("a+b", false),
+            ("#", false),
+            ("a b", false),
+            (".hidden", false),
+            ("ä", false),
+        ] {
+            assert_eq!(Topics::new(name).is_ok(), good, "{name:?}");
+        }
+        assert!(Topics::new(&"x".repeat(NAME_MAX + 1)).is_err());
+        assert_eq!(Topics::new("d").unwrap().observation("p"), "vedette/v1/d/observation/p");
+    }
+}
