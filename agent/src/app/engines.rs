@@ -1,0 +1,177 @@
+//! From configured models to running engines: the first time, after a failure, and on a reload.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use wire::EngineInfo;
+
+use crate::config::Config;
+use crate::hw::heap;
+use crate::pipeline::engine::{EngineError, EngineReport};
+use crate::pipeline::postprocess::{ModelFacts, PostprocessError};
+use crate::pipeline::preprocess::{Preprocess, PreprocessError};
+use crate::pipeline::worker::{Build, Fitting, Generation, ModelId, Swap};
+use crate::supervisor::Failure;
+
+/// Why a model could not be made to run.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum BuildError {
+    /// The engine did not open or run it.
+    #[error("model `{model}` cannot run")]
+    Engine { model: String, source: EngineError },
+    /// Its input is none that a source can fill.
+    #[error("model `{model}` has no usable picture input")]
+    Preprocess { model: String, source: PreprocessError },
+    /// It takes no pictures.
+    #[error(
+        "model `{model}` has no [picture] in its model.toml: this version runs models on pictures only"
+    )]
+    NoPicture { model: String },
+    /// Its outputs are none that the pipeline's postprocess understands.
+    #[error("pipeline `{pipeline}` cannot use model `{model}`")]
+    Postprocess { pipeline: String, model: String, source: PostprocessError },
+}
+
+/// What a model's engine is made from. Changes when the configuration is read again.
+#[derive(Debug, Clone)]
+pub(super) struct Plan {
+    inner: Arc<Mutex<(Arc<Config>, usize)>>,
+}
+
+impl Plan {
+    pub(super) fn new(config: Arc<Config>, model: usize) -> Self {
+        Self { inner: Arc::new(Mutex::new((config, model))) }
+    }
+
+    pub(super) fn get(&self) -> (Arc<Config>, usize) {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn set(&self, config: Arc<Config>, model: usize) {
+        *self.inner.lock().unwrap_or_else(PoisonError::into_inner) = (config, model);
+    }
+}
+
+/// The running engines.
+#[derive(Debug)]
+pub(super) struct Engines {
+    cache: PathBuf,
+    running: Vec<Running>,
+    library: Arc<Mutex<Option<String>>>,
+}
+
+/// One of them.
+#[derive(Debug)]
+pub(super) struct Running {
+    pub(super) plan: Plan,
+    pub(super) swap: Swap,
+    pub(super) info: EngineInfo,
+}
+
+impl Engines {
+    pub(super) fn new(cache: PathBuf) -> Self {
+        Self { cache, running: Vec::new(), library: Arc::default() }
+    }
+
+    /// Opens the plan's model for all of its pipelines.
+    pub(super) fn build(&self, plan: &Plan) -> Result<Generation, BuildError> {
+        let (config, model) = plan.get();
+        let generation = open(&config, model, &self.cache)?;
+        let library =
+            generation.engine().report().library.trim_start_matches("ONNX Runtime ").to_owned();
+        *self.library.lock().unwrap_or_else(PoisonError::into_inner) = Some(library);
+        Ok(generation)
+    }
+
+    /// The same again, whenever the engine's thread needs it.
+    pub(super) fn rebuild(&self, plan: &Plan) -> Build {
+        let (plan, cache) = (plan.clone(), self.cache.clone());
+        Box::new(move || {
+            let (config, model) = plan.get();
+            open(&config, model, &cache)
+                .map_err(|error| Failure::retry("cannot open the model again", error))
+        })
+    }
+
+    /// The plan's engine runs, and `swap` is the way to give it another model.
+    pub(super) fn runs(&mut self, plan: Plan, swap: Swap, info: EngineInfo) {
+        self.running.push(Running { plan, swap, info });
+    }
+
+    /// Version of the library that runs the models, once one was opened.
+    pub(super) fn library(&self) -> Option<String> {
+        self.library.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What runs each model.
+    pub(super) fn infos(&self) -> Vec<EngineInfo> {
+        self.running.iter().map(|running| running.info.clone()).collect()
+    }
+
+    pub(super) fn running(&mut self) -> &mut [Running] {
+        &mut self.running
+    }
+}
+
+/// Opens model `index` for all of its pipelines, runs it, and says what really runs it.
+fn open(config: &Config, index: usize, cache: &std::path::Path) -> Result<Generation, BuildError> {
+    let model = &config.models[index];
+    let folder = &model.folder;
+    let name = || model.name.clone();
+    let Some(picture) = &folder.picture else {
+        return Err(BuildError::NoPicture { model: name() });
+    };
+    let engine = model
+        .engine
+        .open(&folder.files(Some(cache)))
+        .map_err(|source| BuildError::Engine { model: name(), source })?;
+    log(&model.name, engine.report());
+    let facts = ModelFacts {
+        signature: engine.signature(),
+        labels: &folder.labels,
+        input_width: picture.width,
+        input_height: picture.height,
+        input_index: folder.input,
+    };
+    let mut fittings = Vec::new();
+    for pipeline in config.pipelines.iter().filter(|pipeline| pipeline.model == index) {
+        let preprocess = Preprocess::new(picture)
+            .map_err(|source| BuildError::Preprocess { model: name(), source })?;
+        let postprocess = pipeline.postprocess.build(&facts).map_err(|source| {
+            BuildError::Postprocess { pipeline: pipeline.name.clone(), model: name(), source }
+        })?;
+        fittings.push(Fitting::new(preprocess, postprocess));
+    }
+    let id = ModelId {
+        name: folder.name.as_str().into(),
+        version: folder.version.as_str().into(),
+        sha256: folder.sha256.as_str().into(),
+    };
+    let generation = Generation::new(id, engine, folder.input, fittings)
+        .map_err(|source| BuildError::Engine { model: name(), source })?;
+    heap::give_back();
+    Ok(generation)
+}
+
+/// What really runs a model, for the log.
+fn log(model: &str, report: &EngineReport) {
+    let EngineReport { provider, nodes, why_not, library, .. } = report;
+    tracing::info!(model, provider, ?nodes, library, "model opened");
+    for (wanted, why) in why_not {
+        tracing::warn!(model, wanted, runs = provider, why, "a preferred provider does not run");
+    }
+}
+
+/// What runs a model, for the `info` payload.
+pub(super) fn info(model: &str, generation: &Generation) -> EngineInfo {
+    let (id, report) = (generation.model(), generation.engine().report());
+    EngineInfo {
+        model: model.to_owned(),
+        version: id.version.to_string(),
+        sha256: id.sha256.to_string(),
+        providers_requested: report.requested.clone(),
+        nodes: report.nodes.clone(),
+        provider: report.provider.clone(),
+        why_not: report.why_not.clone(),
+    }
+}

@@ -1,0 +1,340 @@
+//! The composition root: opens everything, starts everything, drains with a deadline.
+
+mod engines;
+mod reload;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::time::{Duration, Instant};
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use self::engines::{Engines, Plan};
+use crate::config::Config;
+use crate::config::section::Mistake;
+use crate::disk::StateDir;
+use crate::hw::ort::Runtime;
+use crate::mqtt::{self, Link};
+use crate::pipeline::capture::Capture;
+use crate::pipeline::frame::Frame;
+use crate::pipeline::health::Health;
+use crate::pipeline::latest::Desk;
+use crate::pipeline::sink::{Queue, SinkContext};
+use crate::pipeline::worker::{Seat, Worker};
+use crate::report;
+use crate::said::{InfoParts, Said};
+use crate::stop::Stop;
+use crate::supervisor::{Supervisor, exit};
+
+/// How long ending may take, from the signal to the last byte.
+const DRAIN: Duration = Duration::from_secs(5);
+/// What of it the frames get; the rest is for the sinks.
+const DRAIN_FRAMES: Duration = Duration::from_secs(3);
+/// How often each pipeline's figures are logged.
+const FIGURES_EVERY: Duration = Duration::from_secs(60);
+/// Old engines that wait to be dropped: more than are swapped in the time one takes.
+const REAPER_QUEUE: usize = 8;
+/// Threads for what waits for a network: there is little of it, and the cores belong to the models.
+const NETWORK_THREADS: usize = 2;
+
+/// Reads the configuration again, as it was read at the start.
+pub type Reread = Box<dyn Fn() -> Result<Config, Vec<Mistake>> + Send>;
+
+/// Why the daemon ended: the exit code, and the message where it is not 0.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ended {
+    /// Exit code.
+    pub code: u8,
+    /// What to tell the user.
+    pub message: String,
+}
+
+impl Ended {
+    fn failed(code: u8, error: &dyn std::error::Error) -> Self {
+        Self { code, message: report::chain(error) }
+    }
+}
+
+/// Runs the daemon until it is told to stop, until every source has ended, or until something is fatal.
+#[must_use]
+pub fn run(config: Config, reread: Reread) -> Ended {
+    let state = match StateDir::open(&config.state_dir) {
+        Ok(state) => state,
+        Err(error) => return Ended::failed(exit::STATE, &error),
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(NETWORK_THREADS)
+        .thread_name("network")
+        .enable_all()
+        .build();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => return Ended::failed(exit::FAILED, &error),
+    };
+    let ended = match House::open(config, &state, &runtime) {
+        Ok(house) => runtime.block_on(house.live(reread)),
+        Err(ended) => ended,
+    };
+    // A task that hangs must not keep the process.
+    runtime.shutdown_timeout(Duration::from_millis(100));
+    ended
+}
+
+/// Everything that runs.
+struct House {
+    supervisor: Supervisor,
+    engines: Engines,
+    desks: Vec<Arc<Desk>>,
+    queues: Vec<Arc<Queue>>,
+    pipelines: Vec<(Arc<str>, Arc<Health>)>,
+    link: Option<Link>,
+    said: Arc<Said>,
+}
+
+impl House {
+    /// Opens everything, the slowest and likeliest to fail first, and starts it.
+    fn open(
+        config: Config,
+        state: &StateDir,
+        runtime: &tokio::runtime::Runtime,
+    ) -> Result<Self, Ended> {
+        if let Some(library) = &config.onnxruntime {
+            Runtime::open(Some(library)).map_err(|error| Ended::failed(exit::CONFIG, &error))?;
+        }
+        let supervisor = Supervisor::new(Stop::new(), runtime.handle().clone());
+        let said = Arc::new(Said::new());
+        let link =
+            config.mqtt.as_ref().map(|mqtt| mqtt::start(mqtt, &config.topics, &said, &supervisor));
+        let context = SinkContext { supervisor: &supervisor, link: link.as_ref() };
+        let used = |index| config.pipelines.iter().any(|pipeline| pipeline.sinks.contains(&index));
+        let sinks: Vec<Option<Arc<Queue>>> = config
+            .sinks
+            .iter()
+            .enumerate()
+            .map(|(index, sink)| used(index).then(|| sink.spec.start(&context)))
+            .collect();
+        let mut house = Self {
+            queues: sinks.iter().flatten().chain(link.iter().map(Link::queue)).cloned().collect(),
+            engines: Engines::new(state.path().join("engines")),
+            supervisor,
+            desks: Vec::new(),
+            pipelines: Vec::new(),
+            link,
+            said,
+        };
+        let config = Arc::new(config);
+        let reaper = house.reaper()?;
+        for index in 0..config.models.len() {
+            house.start_engine(&config, index, &sinks, &reaper)?;
+        }
+        house.tell(&config);
+        Ok(house)
+    }
+
+    /// A thread that drops what takes long to drop.
+    fn reaper(&self) -> Result<crate::pipeline::worker::Reaper, Ended> {
+        let (reaper, old) = sync_channel(REAPER_QUEUE);
+        // Not supervised: it has nothing that could fail, and it ends with the last who may send to it.
+        let drop_all =
+            |old: Receiver<Box<dyn std::any::Any + Send>>| old.into_iter().for_each(drop);
+        std::thread::Builder::new()
+            .name("reaper".to_owned())
+            .spawn(move || drop_all(old))
+            .map_err(|error| Ended::failed(exit::FAILED, &error))?;
+        Ok(reaper)
+    }
+
+    /// Opens model `index` and starts its threads and its pipelines' captures.
+    fn start_engine(
+        &mut self,
+        config: &Arc<Config>,
+        index: usize,
+        sinks: &[Option<Arc<Queue>>],
+        reaper: &crate::pipeline::worker::Reaper,
+    ) -> Result<(), Ended> {
+        let pipelines: Vec<_> =
+            config.pipelines.iter().filter(|pipeline| pipeline.model == index).collect();
+        if pipelines.is_empty() {
+            tracing::warn!(
+                model = config.models[index].name,
+                "no pipeline uses this model: not opened"
+            );
+            return Ok(());
+        }
+        let plan = Plan::new(config.clone(), index);
+        let first =
+            self.engines.build(&plan).map_err(|error| Ended::failed(exit::CONFIG, &error))?;
+        let info = engines::info(&config.models[index].name, &first);
+        let rates: Vec<Option<f64>> =
+            pipelines.iter().map(|pipeline| pipeline.source.rate_hz()).collect();
+        let desk = Arc::new(Desk::new(&rates));
+        let seats: Vec<Seat> = pipelines
+            .iter()
+            .map(|pipeline| Seat {
+                pipeline: pipeline.name.as_str().into(),
+                outlets: pipeline
+                    .sinks
+                    .iter()
+                    .filter_map(|&sink| sinks[sink].clone())
+                    .map(|queue| (queue, config.topics.observation(&pipeline.name).into()))
+                    .collect(),
+                health: Arc::default(),
+            })
+            .collect();
+        for (index, (pipeline, seat)) in pipelines.iter().zip(&seats).enumerate() {
+            let mut capture = Capture {
+                source: pipeline.source.clone(),
+                desk: desk.clone(),
+                index,
+                health: seat.health.clone(),
+                stop: self.supervisor.stop().clone(),
+                frame: Frame::default(),
+                opened: false,
+            };
+            self.thread(&format!("cap {}", pipeline.name), move || capture.work())?;
+            self.pipelines.push((seat.pipeline.clone(), seat.health.clone()));
+        }
+        let build = self.engines.rebuild(&plan);
+        let mut worker = Worker::new(desk.clone(), seats, build, reaper.clone(), self.said.clone());
+        let swap = worker.swap();
+        swap.hand_over(first);
+        self.engines.runs(plan, swap, info);
+        self.desks.push(desk);
+        self.thread(&format!("run {}", config.models[index].name), move || worker.work())
+    }
+
+    fn thread<W>(&self, name: &str, work: W) -> Result<(), Ended>
+    where
+        W: FnMut() -> Result<(), crate::supervisor::Failure> + Send + 'static,
+    {
+        self.supervisor.thread(name, work).map_err(|error| Ended::failed(exit::FAILED, &error))
+    }
+
+    /// Publishes what the device is and runs.
+    fn tell(&self, config: &Config) {
+        let Some(link) = &self.link else { return };
+        let pipelines = config.pipelines.iter().map(|pipeline| wire::PipelineInfo {
+            name: pipeline.name.clone(),
+            source: pipeline.source_kind.clone(),
+            model: config.models[pipeline.model].name.clone(),
+        });
+        let parts = InfoParts {
+            onnxruntime_version: self.engines.library(),
+            pipelines: pipelines.collect(),
+            engines: self.engines.infos(),
+        };
+        link.retain(&link.topics().info(), self.said.info(parts));
+    }
+
+    /// Lives until it is time to end, and drains.
+    async fn live(mut self, reread: Reread) -> Ended {
+        let signals = (
+            signal(SignalKind::terminate()),
+            signal(SignalKind::interrupt()),
+            signal(SignalKind::hangup()),
+        );
+        let (Ok(mut terminate), Ok(mut interrupt), Ok(mut hangup)) = signals else {
+            return Ended { code: exit::FAILED, message: "cannot listen for signals".to_owned() };
+        };
+        tracing::info!(
+            pipelines = self.pipelines.len(),
+            version = env!("CARGO_PKG_VERSION"),
+            "running"
+        );
+        let mut figures = tokio::time::interval(FIGURES_EVERY);
+        figures.tick().await;
+        let stop = self.supervisor.stop().clone();
+        loop {
+            tokio::select! {
+                () = told(&mut terminate, &mut interrupt) => {
+                    tracing::info!("told to stop; once more to leave at once");
+                    break;
+                }
+                () = stop.heard() => break,
+                () = self.supervisor.idle() => {
+                    tracing::info!("every source has ended");
+                    break;
+                }
+                _ = hangup.recv() => self.reload(&reread),
+                _ = figures.tick() => self.log_figures(),
+            }
+        }
+        tokio::select! {
+            ended = self.drain() => ended,
+            () = told(&mut terminate, &mut interrupt) => leave(),
+        }
+    }
+
+    fn reload(&mut self, reread: &Reread) {
+        // Loading a model takes the time it takes: frames flow meanwhile, only other signals wait.
+        let reloaded = tokio::task::block_in_place(|| self.engines.reload(reread));
+        if let Some(config) = reloaded {
+            self.tell(&config);
+        }
+    }
+
+    fn log_figures(&self) {
+        for (pipeline, health) in &self.pipelines {
+            let summary = health.summary();
+            tracing::info!(
+                %pipeline,
+                rate_hz = format_args!("{:.1}", summary.rate_hz),
+                p50_ms = summary.p50_ms,
+                p95_ms = summary.p95_ms,
+                p99_ms = summary.p99_ms,
+                captured = summary.captured,
+                inferred = summary.inferred,
+                replaced = summary.replaced,
+                failed = summary.failed,
+                "figures"
+            );
+        }
+    }
+
+    /// Lets what is under way arrive, for as long as [`DRAIN`].
+    async fn drain(self) -> Ended {
+        let began = Instant::now();
+        self.supervisor.stop().say();
+        self.desks.iter().for_each(|desk| desk.close());
+        let supervisor = self.supervisor.clone();
+        let frames =
+            tokio::task::spawn_blocking(move || supervisor.join_threads(began + DRAIN_FRAMES));
+        let frames_drained = frames.await.unwrap_or(false);
+        self.log_figures();
+        self.queues.iter().for_each(|queue| queue.close());
+        let sinks_drained = self.supervisor.join_tasks(began + DRAIN).await;
+        if let Some((code, message)) = self.supervisor.fatal() {
+            return Ended { code, message };
+        }
+        if frames_drained && sinks_drained {
+            tracing::info!(ms = began.elapsed().as_millis(), "ended");
+            return Ended { code: exit::OK, message: String::new() };
+        }
+        let late = if frames_drained { "a sink" } else { "a camera or a model" };
+        Ended {
+            code: exit::FAILED,
+            message: format!("{late} did not end within {} s", DRAIN.as_secs()),
+        }
+    }
+}
+
+async fn told(terminate: &mut Signal, interrupt: &mut Signal) {
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+}
+
+/// Ends the process without waiting for anything: the user asked twice.
+#[expect(clippy::exit, reason = "the second signal leaves at once")]
+fn leave() -> ! {
+    tracing::warn!("told twice: leaving at once");
+    std::process::exit(exit::FAILED.into())
+}
+
+/// Where the configuration was read from, for [`Reread`].
+#[must_use]
+pub fn reread(file: PathBuf) -> Reread {
+    Box::new(move || Config::load(&file, std::env::vars()))
+}

@@ -1,0 +1,116 @@
+//! The command line: one file a command.
+
+mod annotate;
+mod bench;
+mod check;
+mod completions;
+mod kinds;
+mod man;
+mod model;
+mod open;
+mod run;
+
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::Config;
+use crate::config::checked::PATH_DEFAULT;
+use crate::config::section::Mistake;
+use crate::supervisor::exit;
+
+/// Runs ONNX models on camera and sensor streams, and survives its camera, its network and its power supply.
+#[derive(Debug, Parser)]
+#[command(name = "vedette", version, about, after_help = EXIT_CODES, arg_required_else_help = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 all is well · 1 failed · 2 the command line is wrong · \
+70 the accelerator is lost · 73 the state directory cannot be used · 78 the configuration is refused";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the daemon: every configured pipeline, until told to stop
+    Run(run::Run),
+    /// Check the configuration and say everything that is wrong with it
+    Check(check::Check),
+    /// List the kinds of sources, engines, postprocesses and sinks, with an example of each
+    Kinds(kinds::Kinds),
+    /// Draw what a model sees in one picture
+    Annotate(annotate::Annotate),
+    /// Look at models: verify one before it serves
+    Model(model::ModelCommand),
+    /// Time a model's runs
+    Bench(bench::Bench),
+    /// Print shell completions
+    Completions(completions::Completions),
+    /// Print or write the manual pages
+    Man(man::Man),
+    /// Open a model for the process that asks on standard input
+    #[command(name = crate::model::child::COMMAND, hide = true)]
+    OpenModel(model::OpenModel),
+}
+
+impl Cli {
+    /// Does what the command line says.
+    #[must_use]
+    pub fn run(self) -> ExitCode {
+        ExitCode::from(match self.command {
+            Command::Run(command) => command.run(),
+            Command::Check(command) => command.run(),
+            Command::Kinds(command) => command.run(),
+            Command::Annotate(command) => command.run(),
+            Command::Bench(command) => command.run(),
+            Command::Completions(command) => command.run(),
+            Command::Man(command) => command.run(),
+            Command::Model(command) => command.run(),
+            Command::OpenModel(command) => command.run(),
+        })
+    }
+}
+
+/// Where the configuration is.
+#[derive(Debug, Args)]
+struct ConfigArgs {
+    /// Configuration file; `conf.d/*.toml` beside it and VEDETTE_ variables are read after it
+    #[arg(short, long, value_name = "FILE", default_value = PATH_DEFAULT)]
+    config: PathBuf,
+}
+
+impl ConfigArgs {
+    /// The checked configuration; otherwise says on standard error what is wrong, and returns the exit code.
+    fn load(&self) -> Result<Config, u8> {
+        Config::load(&self.config, std::env::vars()).map_err(|mistakes| {
+            complain(&self.refusal(&mistakes));
+            exit::CONFIG
+        })
+    }
+
+    fn refusal(&self, mistakes: &[Mistake]) -> String {
+        let count = match mistakes.len() {
+            1 => "1 mistake".to_owned(),
+            count => format!("{count} mistakes"),
+        };
+        let mut text = format!("cannot use the configuration `{}`: {count}", self.config.display());
+        for mistake in mistakes {
+            text.push_str("\n  ");
+            text.push_str(&mistake.to_string());
+        }
+        text
+    }
+}
+
+/// Prints `text` on standard output. Who closed the pipe does not want to read on: that is no failure.
+fn say(text: &str) {
+    let mut out = std::io::stdout().lock();
+    drop(writeln!(out, "{text}").and_then(|()| out.flush()));
+}
+
+/// Prints `message` on standard error, as every message of this program begins.
+pub(crate) fn complain(message: &str) {
+    drop(writeln!(std::io::stderr(), "vedette: {message}"));
+}

@@ -1,0 +1,333 @@
+//! The configuration as the daemon uses it: every value checked, every name resolved.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use wire::topic::{Topics, is_name};
+
+use super::load::{load, merge};
+use super::section::{Mistake, Mistakes, Section, unknown};
+use crate::kinds;
+use crate::model::ModelFolder;
+use crate::mqtt::MqttSettings;
+use crate::pipeline::engine::EngineSpec;
+use crate::pipeline::postprocess::PostprocessSpec;
+use crate::pipeline::sink::SinkSpec;
+use crate::pipeline::source::SourceSpec;
+
+/// Where the configuration is unless the command line says otherwise.
+pub const PATH_DEFAULT: &str = "/etc/vedette/vedette.toml";
+/// Where state is kept unless configured.
+const STATE_DIR_DEFAULT: &str = "/var/lib/vedette";
+/// Most pipelines of one daemon: each has a thread for its source.
+const PIPELINES_MAX: usize = 256;
+
+/// Levels of the log, from nothing to everything.
+const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+
+/// How the daemon logs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogSettings {
+    /// Least level that is shown, or directives such as `info,vedette::mqtt=debug`.
+    pub level: String,
+    /// JSON, one document a line, instead of text.
+    pub json: bool,
+}
+
+/// A configured model.
+#[derive(Debug)]
+pub struct ModelConfig {
+    /// Its name in the configuration.
+    pub name: String,
+    /// Its folder, as it was when the configuration was read.
+    pub folder: ModelFolder,
+    /// How it is opened.
+    pub engine: Box<dyn EngineSpec>,
+}
+
+/// A configured pipeline.
+#[derive(Debug)]
+pub struct PipelineConfig {
+    /// Its name.
+    pub name: String,
+    /// Kind of its source.
+    pub source_kind: String,
+    /// Its source.
+    pub source: Arc<dyn SourceSpec>,
+    /// Which of the models.
+    pub model: usize,
+    /// The model's postprocess with the pipeline's own settings over it.
+    pub postprocess: Arc<dyn PostprocessSpec>,
+    /// Which of the sinks.
+    pub sinks: Vec<usize>,
+}
+
+/// A configured sink.
+#[derive(Debug)]
+pub struct SinkConfig {
+    /// Its name.
+    pub name: String,
+    /// What it is.
+    pub spec: Box<dyn SinkSpec>,
+}
+
+/// A configuration without mistakes.
+#[derive(Debug)]
+pub struct Config {
+    /// The device's topics, and in them its name.
+    pub topics: Topics,
+    /// Where state is kept.
+    pub state_dir: PathBuf,
+    /// How to log.
+    pub log: LogSettings,
+    /// The ONNX Runtime library, where it is named.
+    pub onnxruntime: Option<PathBuf>,
+    /// The broker, where there is one.
+    pub mqtt: Option<MqttSettings>,
+    /// The models.
+    pub models: Vec<ModelConfig>,
+    /// The sinks.
+    pub sinks: Vec<SinkConfig>,
+    /// The pipelines, at least one.
+    pub pipelines: Vec<PipelineConfig>,
+}
+
+impl Config {
+    /// Reads and checks the configuration in `file` with everything that belongs to it.
+    ///
+    /// # Errors
+    /// Every mistake in it, in the order of the checks.
+    pub fn load(
+        file: &Path,
+        variables: impl Iterator<Item = (String, String)>,
+    ) -> Result<Self, Vec<Mistake>> {
+        let mistakes = Mistakes::new();
+        let loaded = load(file, variables, &mistakes);
+        // Of a file that cannot be read, no key can be said to be missing.
+        if !mistakes.is_empty() {
+            return Err(mistakes.into_vec());
+        }
+        let config = read(loaded.top(&mistakes), &mistakes);
+        match config {
+            Some(config) if mistakes.is_empty() => Ok(config),
+            _ => Err(mistakes.into_vec()),
+        }
+    }
+}
+
+/// Reads the top table. `None` only where a mistake was noted.
+fn read(top: Section<'_>, mistakes: &Mistakes) -> Option<Config> {
+    let topics = device(&top);
+    let log = log(&top);
+    let state_dir = top.path("state_dir").unwrap_or_else(|| STATE_DIR_DEFAULT.into());
+    let onnxruntime = top.path("onnxruntime");
+    if onnxruntime.as_ref().is_some_and(|path| !path.is_file()) {
+        top.mistake("onnxruntime", "there is no such file");
+    }
+    let mqtt = top.section("mqtt").map(|section| {
+        let settings = MqttSettings::read(&section);
+        section.finish();
+        settings
+    });
+    let models = models(&top, mistakes);
+    let sinks = sinks(&top, mqtt.is_some());
+    let pipelines = pipelines(&top, &models, &sinks, mqtt.is_some());
+    top.finish();
+    let models = models.into_iter().filter_map(|(_, model)| model).collect();
+    let sinks = sinks.into_iter().filter_map(|(_, sink)| sink).collect();
+    Some(Config {
+        topics: topics?,
+        state_dir,
+        log,
+        onnxruntime,
+        mqtt,
+        models,
+        sinks,
+        pipelines: pipelines?,
+    })
+}
+
+fn device(top: &Section<'_>) -> Option<Topics> {
+    let Some(name) = top.text("device") else {
+        let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
+        let topics = Topics::new(&name);
+        if topics.is_err() {
+            top.mistake("device", format!("is missing, and the host's name `{name}` will not do"));
+        }
+        return topics.ok();
+    };
+    let topics = Topics::new(&name);
+    if let Err(error) = &topics {
+        top.mistake("device", error.to_string());
+    }
+    topics.ok()
+}
+
+fn log(top: &Section<'_>) -> LogSettings {
+    let mut settings = LogSettings { level: "info".to_owned(), json: false };
+    if let Some(section) = top.section("log") {
+        if let Some(level) = section.text("level") {
+            if let Err(error) = tracing_subscriber::EnvFilter::try_new(&level) {
+                section.mistake("level", format!("{error}; try error, warn, info, debug or trace"));
+            }
+            // A word alone is a level: any other would be taken for a module's name, and hide everything else.
+            for word in level.split(',').map(str::trim).filter(|word| !word.contains('=')) {
+                if !LEVELS.contains(&word.to_ascii_lowercase().as_str()) {
+                    section.mistake("level", unknown(word, &LEVELS));
+                }
+            }
+            settings.level = level;
+        }
+        settings.json =
+            section.choice("format", &[("text", false), ("json", true)]).unwrap_or(false);
+        section.finish();
+    }
+    settings
+}
+
+/// Each named thing and, unless there was a mistake in it, the thing.
+type Named<T> = Vec<(String, Option<T>)>;
+
+fn models(top: &Section<'_>, mistakes: &Mistakes) -> Named<ModelConfig> {
+    let mut models = Vec::new();
+    for (name, section) in top.named("models") {
+        if !is_name(name) {
+            section.mistake("", wire::topic::BadName(name.to_owned()).to_string());
+        }
+        let kind = section.text("engine").unwrap_or_else(|| kinds::ENGINES[0].name.to_owned());
+        let engine = kinds::find(kinds::ENGINES, &kind, "engine", &section)
+            .and_then(|kind| (kind.build)(&section));
+        let path = section.required_path("path");
+        let folder = if path.as_os_str().is_empty() {
+            None
+        } else {
+            ModelFolder::read(&path, mistakes).or_else(|| {
+                section.mistake("path", format!("`{}` is no usable model folder", path.display()));
+                None
+            })
+        };
+        section.finish();
+        let model = folder.zip(engine).map(|(folder, engine)| ModelConfig {
+            name: name.to_owned(),
+            folder,
+            engine,
+        });
+        models.push((name.to_owned(), model));
+    }
+    models
+}
+
+fn sinks(top: &Section<'_>, mqtt: bool) -> Named<SinkConfig> {
+    let mut sinks = Vec::new();
+    for (name, section) in top.named("sinks") {
+        let at = section.at().clone();
+        let spec = kinds::build(kinds::SINKS, section);
+        if spec.as_ref().is_some_and(|spec| spec.needs_mqtt()) && !mqtt {
+            top.note(at, &format!("sinks.{name}"), "needs a broker: add [mqtt] with its `url`");
+        }
+        sinks.push((name.to_owned(), spec.map(|spec| SinkConfig { name: name.to_owned(), spec })));
+    }
+    // What everybody has in mind need not be spelled out.
+    for (name, wanted) in [("mqtt", mqtt), ("console", true)] {
+        let kind = kinds::SINKS.iter().find(|kind| kind.name == name);
+        if let (Some(kind), true, false) =
+            (kind, wanted, sinks.iter().any(|(known, _)| known == name))
+        {
+            let spec = (kind.build)(&top.with(name, &Vec::new()))
+                .map(|spec| SinkConfig { name: name.to_owned(), spec });
+            sinks.push((name.to_owned(), spec));
+        }
+    }
+    sinks
+}
+
+fn pipelines(
+    top: &Section<'_>,
+    models: &Named<ModelConfig>,
+    sinks: &Named<SinkConfig>,
+    mqtt: bool,
+) -> Option<Vec<PipelineConfig>> {
+    let sections = top.sections("pipeline");
+    match sections.len() {
+        0 => top.mistake("pipeline", "is missing: without one [[pipeline]] there is nothing to do"),
+        count if count > PIPELINES_MAX => {
+            top.mistake("pipeline", format!("{count} pipelines are more than {PIPELINES_MAX}"));
+        }
+        _ => {}
+    }
+    let mut names: Vec<String> = Vec::new();
+    let mut pipelines = Vec::new();
+    for section in sections {
+        let name = section.required_text("name");
+        if !name.is_empty() && !is_name(&name) {
+            section.mistake("name", wire::topic::BadName(name.clone()).to_string());
+        } else if names.contains(&name) {
+            section.mistake("name", format!("there is another pipeline `{name}`"));
+        }
+        names.push(name.clone());
+        pipelines.push(pipeline(section, name, models, sinks, mqtt));
+    }
+    pipelines.into_iter().collect()
+}
+
+fn pipeline(
+    section: Section<'_>,
+    name: String,
+    models: &Named<ModelConfig>,
+    sinks: &Named<SinkConfig>,
+    mqtt: bool,
+) -> Option<PipelineConfig> {
+    let model_name = section.required_text("model");
+    let model = reference(&section, "model", &model_name, models);
+    let (source_kind, source) = match section.section("source") {
+        Some(source) => {
+            let kind = source.text("kind").unwrap_or_default();
+            (kind, kinds::build(kinds::SOURCES, source))
+        }
+        None => {
+            if !section.has("source") {
+                section.mistake("source", "is missing: a table with its `kind`");
+            }
+            (String::new(), None)
+        }
+    };
+    let default = if mqtt { "mqtt" } else { "console" };
+    let wanted = section.texts("sinks").unwrap_or_else(|| vec![default.to_owned()]);
+    let found: Option<Vec<usize>> =
+        wanted.iter().map(|wanted| reference(&section, "sinks", wanted, sinks)).collect();
+    let over = section.table("postprocess").cloned().unwrap_or_default();
+    let model = model.and_then(|index| Some((index, models.get(index)?.1.as_ref()?)));
+    let postprocess = model.and_then(|(_, model)| {
+        let mut table = model.folder.postprocess.clone();
+        merge(&mut table, over);
+        kinds::build(kinds::POSTPROCESSES, section.with("postprocess", &table))
+    });
+    section.finish();
+    let (model, _) = model?;
+    Some(PipelineConfig {
+        name,
+        source_kind,
+        source: source?.into(),
+        model,
+        postprocess: postprocess?.into(),
+        sinks: found?,
+    })
+}
+
+/// The place of `name` in `things`, counted without those that have mistakes of their own.
+fn reference<T>(
+    section: &Section<'_>,
+    key: &'static str,
+    name: &str,
+    things: &Named<T>,
+) -> Option<usize> {
+    if name.is_empty() {
+        return None;
+    }
+    let names: Vec<&str> = things.iter().map(|(name, _)| name.as_str()).collect();
+    let found = names.iter().position(|known| *known == name);
+    if found.is_none() {
+        section.mistake(key, unknown(name, &names));
+    }
+    found
+}

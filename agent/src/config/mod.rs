@@ -1,0 +1,9 @@
+//! Configuration: from files and environment to checked values, every mistake at once.
+
+pub mod checked;
+pub mod load;
+pub mod section;
+pub mod tree;
+
+pub use checked::Config;
+pub use section::{Mistake, Mistakes, Section};

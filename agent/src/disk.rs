@@ -1,0 +1,152 @@
+//! Files that survive a power cut. The one place that renames, and the one that locks the state directory.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FlockOperation, flock};
+
+/// Why a file could not be written or a directory not be used.
+#[derive(Debug, thiserror::Error)]
+pub enum DiskError {
+    /// An operation on a file failed; what was there before is untouched.
+    #[error("cannot {operation} `{}`", path.display())]
+    File {
+        /// What was tried.
+        operation: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// Another daemon uses the directory. Stop it, or give this one a directory of its own.
+    #[error(
+        "another vedette uses the state directory `{}`: stop it, or set another `state_dir`",
+        path.display()
+    )]
+    Busy {
+        /// The directory.
+        path: PathBuf,
+    },
+}
+
+fn failed(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> DiskError {
+    let path = path.to_owned();
+    move |source| DiskError::File { operation, path, source }
+}
+
+/// Makes `path` hold `bytes`, durably and at once: after a power cut it holds all of the old or all of the new.
+///
+/// # Errors
+/// [`DiskError::File`]; the old content is still there.
+pub fn replace(path: &Path, bytes: &[u8]) -> Result<(), DiskError> {
+    let directory = parent(path);
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let temporary = directory.join(format!(".{name}.new"));
+    let mut file = File::create(&temporary).map_err(failed("create", &temporary))?;
+    file.write_all(bytes).map_err(failed("write", &temporary))?;
+    file.sync_all().map_err(failed("sync", &temporary))?;
+    rename(&temporary, path)?;
+    File::open(directory).and_then(|dir| dir.sync_all()).map_err(failed("sync", directory))
+}
+
+/// Renames `path` to `path.1`, `path.1` to `path.2` and so on, and forgets what would be beyond `keep`.
+///
+/// Not durable and not meant to be: for logs.
+///
+/// # Errors
+/// [`DiskError::File`] with the file that could not be renamed or removed.
+pub fn rotate(path: &Path, keep: u32) -> Result<(), DiskError> {
+    let numbered = |number: u32| match number {
+        0 => path.to_owned(),
+        number => {
+            let mut name = path.as_os_str().to_owned();
+            name.push(format!(".{number}"));
+            PathBuf::from(name)
+        }
+    };
+    for number in (0..=keep).rev() {
+        let from = numbered(number);
+        if !from.exists() {
+            continue;
+        }
+        if number == keep {
+            std::fs::remove_file(&from).map_err(failed("remove", &from))?;
+        } else {
+            rename(&from, &numbered(number + 1))?;
+        }
+    }
+    Ok(())
+}
+
+#[expect(clippy::disallowed_methods, reason = "this is the one place that renames")]
+fn rename(from: &Path, to: &Path) -> Result<(), DiskError> {
+    std::fs::rename(from, to).map_err(failed("replace", to))
+}
+
+fn parent(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
+
+/// The state directory, held by this process until dropped (or dead: the kernel lets go of it).
+#[derive(Debug)]
+pub struct StateDir {
+    path: PathBuf,
+    _lock: File,
+}
+
+impl StateDir {
+    /// Creates `path` where it is missing, and locks it for this process alone.
+    ///
+    /// # Errors
+    /// [`DiskError::Busy`] where another process holds it; [`DiskError::File`] where it cannot be used.
+    pub fn open(path: &Path) -> Result<Self, DiskError> {
+        std::fs::create_dir_all(path).map_err(failed("create the state directory", path))?;
+        let lock_path = path.join("lock");
+        let lock = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&lock_path)
+            .map_err(failed("write", &lock_path))?;
+        match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(Self { path: path.to_owned(), _lock: lock }),
+            Err(rustix::io::Errno::WOULDBLOCK) => Err(DiskError::Busy { path: path.to_owned() }),
+            Err(error) => Err(failed("lock", &lock_path)(error.into())),
+        }
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_replaced_file_holds_the_new_content_and_leaves_nothing_beside_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a");
+        for content in [b"one".as_slice(), b"two"] {
+            replace(&path, content).unwrap();
+            assert_eq!(std::fs::read(&path).unwrap(), content);
+        }
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_state_directory_has_one_holder_at_a_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = StateDir::open(dir.path()).unwrap();
+        assert!(matches!(StateDir::open(dir.path()), Err(DiskError::Busy { .. })));
+        drop(first);
+        StateDir::open(dir.path()).unwrap();
+    }
+}

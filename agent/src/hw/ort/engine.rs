@@ -1,0 +1,395 @@
+//! A loaded model, on the best provider that works.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::pipeline::engine::{Engine, EngineError, EngineReport, Lane, ModelFiles, Signature};
+use crate::pipeline::shape::{agree, extents};
+use crate::pipeline::tensor::Element;
+
+use super::cache::{self, Claim, Facts};
+use super::failure::{Failure, reason};
+use super::lane::{OrtLane, Shared};
+use super::library::Runtime;
+use super::machine;
+use super::options::{Options, Provider};
+use super::profile;
+use super::providers::{Kept, builder, register};
+use super::raw::{HostAllocator, MemoryInfo};
+use super::replayed::follows_inputs;
+use super::session::Session;
+
+/// A loaded model.
+#[derive(Debug)]
+pub(super) struct OrtEngine {
+    shared: Arc<Shared>,
+    signature: Signature,
+    /// Outputs whose extents are not what the graph says.
+    surprising: Vec<bool>,
+    report: EngineReport,
+}
+
+/// Why one way of opening did not work.
+enum Setback {
+    /// This provider does not run it; without it, it may.
+    Provider(Provider, String),
+    /// Nothing runs it.
+    Model(EngineError),
+}
+
+/// A graph that is loaded with certain providers and ran once.
+struct Opened {
+    shared: Arc<Shared>,
+    signature: Signature,
+    surprising: Vec<bool>,
+    /// Nodes by the library's name of the provider; empty where the run did not tell.
+    nodes: BTreeMap<String, u64>,
+    /// Why the run failed, where it did.
+    failed: Option<String>,
+}
+
+impl OrtEngine {
+    /// Loads `model` as [`OrtEngine::load`] does, with replayed CUDA graphs only where their outputs follow the
+    /// inputs.
+    pub(super) fn open(
+        runtime: &'static Runtime,
+        options: &Options,
+        model: &ModelFiles<'_>,
+    ) -> Result<(Self, Option<String>), EngineError> {
+        let (engine, failed) = Self::load(runtime, options, model)?;
+        let replays = options.tensorrt.cuda_graph || options.cuda.cuda_graph;
+        if !replays || !engine.overlaps() || matches!(follows_inputs(&engine), Ok(true)) {
+            return Ok((engine, failed));
+        }
+        drop(engine);
+        let mut plain = options.clone();
+        (plain.tensorrt.cuda_graph, plain.cuda.cuda_graph) = (false, false);
+        let (mut engine, failed) = Self::load(runtime, &plain, model)?;
+        let why = "outputs did not follow the inputs when runs were replayed: it is off";
+        engine.report.why_not.insert("cuda_graph".to_owned(), why.to_owned());
+        Ok((engine, failed))
+    }
+
+    /// Loads `model` with the first of the providers that runs it, and runs it once on zeros. Beside it, why that
+    /// run failed, where only the processor was left to run it.
+    fn load(
+        runtime: &'static Runtime,
+        options: &Options,
+        model: &ModelFiles<'_>,
+    ) -> Result<(Self, Option<String>), EngineError> {
+        let started = Instant::now();
+        let mut why_not = BTreeMap::new();
+        let mut left = options.providers.clone();
+        let opened = loop {
+            match attempt(runtime, options, &left, model) {
+                Ok(opened) => break opened,
+                Err(Setback::Model(error)) => return Err(error),
+                Err(Setback::Provider(provider, why)) => {
+                    left.retain(|other| *other != provider);
+                    why_not.insert(provider, why);
+                    let first = options.providers.first();
+                    if left.is_empty() || (options.require && first == Some(&provider)) {
+                        return Err(required(&options.providers, &why_not));
+                    }
+                }
+            }
+        };
+        let report = report(runtime, options, &left, &opened.nodes, why_not)?;
+        let (graph, seconds) = (model.graph.display(), started.elapsed().as_secs_f32());
+        tracing::debug!(%graph, seconds, "graph loaded and run once");
+        let Opened { shared, signature, surprising, failed, .. } = opened;
+        Ok((Self { shared, signature, surprising, report }, failed))
+    }
+}
+
+/// The error where the most preferred provider must run, or none is left.
+fn required(asked: &[Provider], why_not: &BTreeMap<Provider, String>) -> EngineError {
+    let first = asked.iter().find(|provider| why_not.contains_key(provider));
+    let why = first.and_then(|provider| why_not.get(provider));
+    EngineError::Required {
+        provider: first.map_or("cpu", |provider| provider.name()).to_owned(),
+        why: why.cloned().unwrap_or_else(|| "it took no node of the graph".to_owned()),
+    }
+}
+
+fn report(
+    runtime: &Runtime,
+    options: &Options,
+    left: &[Provider],
+    nodes: &BTreeMap<String, u64>,
+    mut why_not: BTreeMap<Provider, String>,
+) -> Result<EngineReport, EngineError> {
+    let known = |name: &str| left.iter().find(|provider| provider.library_name() == name);
+    let ran = |provider: &&Provider| nodes.contains_key(provider.library_name());
+    // Without a profile, what the library accepted is the best that is known.
+    let runs = left.iter().find(ran).or(if nodes.is_empty() { left.first() } else { None });
+    if !nodes.is_empty() {
+        for provider in left.iter().filter(|provider| !ran(provider)) {
+            if *provider != Provider::Cpu {
+                why_not.insert(*provider, "it took no node of the graph".to_owned());
+            }
+        }
+    }
+    let first = options.providers.first();
+    if options.require && first != runs {
+        return Err(required(&options.providers, &why_not));
+    }
+    let name = |name: &String| known(name).map_or(name.as_str(), |p| p.name()).to_owned();
+    Ok(EngineReport {
+        requested: options.providers.iter().map(|provider| provider.name().to_owned()).collect(),
+        provider: runs.map_or("cpu", |provider| provider.name()).to_owned(),
+        nodes: nodes.iter().map(|(provider, count)| (name(provider), *count)).collect(),
+        why_not: why_not.into_iter().map(|(p, why)| (p.name().to_owned(), why)).collect(),
+        library: runtime.to_string(),
+    })
+}
+
+/// Loads the graph with `providers` and runs it once.
+fn attempt(
+    runtime: &'static Runtime,
+    options: &Options,
+    providers: &[Provider],
+    model: &ModelFiles<'_>,
+) -> Result<Opened, Setback> {
+    let refuse = |failure: Failure| Setback::Model(load_error(model.graph, failure));
+    let mut builder = builder(runtime, options).map_err(refuse)?;
+    let mut claim = None;
+    for &provider in providers {
+        let setback = |why: String| Setback::Provider(provider, why);
+        let place = match (provider, model.cache) {
+            (Provider::Tensorrt, Some(cache)) => {
+                // Once without settings: it loads the library, whose version the cache's key needs.
+                let mut trial = self::builder(runtime, options).map_err(refuse)?;
+                register(&mut trial, provider, &Options::default(), None)
+                    .map_err(|failure| setback(reason(&failure)))?;
+                Some(keep(runtime, options, model, cache).map_err(setback)?)
+            }
+            _ => None,
+        };
+        let kept = place.as_ref();
+        let kept = kept.map(|place| Kept { folder: &place.claim.folder, table: place.table });
+        register(&mut builder, provider, options, kept)
+            .map_err(|failure| setback(reason(&failure)))?;
+        claim = place.map(|place| place.claim).or(claim);
+    }
+    let path = claim.as_ref().map_or(model.graph, |claim| &claim.graph);
+    let folder = profile::Folder::new();
+    if let Ok(folder) = &folder {
+        builder = builder.with_profiling(folder.prefix()).map_err(|e| refuse(e.into()))?;
+    }
+    let session = Session::open(&runtime.environment, &builder, path)
+        .map_err(|failure| blame(providers, model.graph, failure))?;
+    let found = session.signature().map_err(refuse)?;
+    let found = found.map_err(|what| Setback::Model(EngineError::Shape(what)))?;
+    let signature = match model.signature {
+        Some(wanted) => agree(&found, wanted)
+            .map_err(|wrong| Setback::Model(EngineError::Shape(wrong.join("; "))))?,
+        None => found,
+    };
+    let accelerated = providers.iter().any(|provider| *provider != Provider::Cpu);
+    let mut opened = warm(session, signature, accelerated, options)
+        .map_err(|failure| blame(providers, model.graph, failure))?;
+    if folder.is_ok() {
+        let nodes = opened.shared.session.end_profiling().map_err(|failure| reason(&failure));
+        match nodes.and_then(|path| profile::read(&path).map_err(|error| error.to_string())) {
+            Ok(nodes) => opened.nodes = nodes,
+            Err(error) => tracing::debug!(error, "no profile of the first run"),
+        }
+    }
+    if let Some(Err(error)) = claim.map(|claim| claim.complete()) {
+        tracing::warn!(%error, "a built engine will be built again: it cannot be marked as whole");
+    }
+    Ok(opened)
+}
+
+/// Runs the graph once on zeros, in ordinary memory where it does not run in the accelerator's.
+fn warm(
+    session: Session,
+    signature: Signature,
+    accelerated: bool,
+    options: &Options,
+) -> Result<Opened, Failure> {
+    let host = if accelerated { pinned(&session, options.device) } else { None };
+    let cpu = MemoryInfo::cpu()?;
+    let was_pinned = host.is_some();
+    let shared = Arc::new(Shared { host, cpu, rebinds: accelerated, session });
+    let mut opened = Opened {
+        shared,
+        surprising: vec![false; signature.outputs.len()],
+        signature,
+        nodes: BTreeMap::new(),
+        failed: None,
+    };
+    match first_run(&mut opened) {
+        Err(_) if was_pinned => {
+            let shared = Arc::into_inner(opened.shared)
+                .ok_or_else(|| Failure::new("the first run's buffers are still in use"))?;
+            opened.shared = Arc::new(Shared { host: None, ..shared });
+            first_run(&mut opened)?;
+        }
+        Err(failure) if accelerated => return Err(failure),
+        // Zeros may be no input that the graph takes. Its golden samples tell; nothing is lost but the report.
+        Err(failure) => opened.failed = Some(reason(&failure)),
+        Ok(()) => {}
+    }
+    Ok(opened)
+}
+
+fn pinned(session: &Session, device: u16) -> Option<(Arc<HostAllocator>, MemoryInfo)> {
+    let host = HostAllocator::pinned(session.ptr().cast_const(), device).ok()?;
+    Some((host, MemoryInfo::pinned(device).ok()?))
+}
+
+/// Runs on zeros, and notes the outputs that have other extents than the graph says. A graph that cannot be
+/// run without knowing more is left alone: whoever wants a lane of it is told why not.
+fn first_run(opened: &mut Opened) -> Result<(), Failure> {
+    let Signature { inputs, outputs } = &opened.signature;
+    let batch = match inputs.iter().find_map(|spec| spec.dims.first()) {
+        Some(crate::pipeline::tensor::Dim::Fixed(batch)) => *batch,
+        _ => 1,
+    };
+    let Ok(mut sizes) = extents(&opened.signature, batch) else { return Ok(()) };
+    let promised = std::mem::take(&mut sizes.outputs);
+    sizes.outputs = vec![None; outputs.len()];
+    let Ok(mut lane) = OrtLane::new(&opened.shared, inputs, outputs, &sizes) else { return Ok(()) };
+    for index in 0..inputs.len() {
+        if let Some((element, bytes)) = lane.input_bytes(index) {
+            ones_where_integers(element, bytes);
+        }
+    }
+    lane.run_raw()?;
+    for (index, promised) in promised.iter().enumerate() {
+        let found = lane.output(index);
+        if let (Some(promised), Some(found), Some(flag)) =
+            (promised, found, opened.surprising.get_mut(index))
+        {
+            *flag = promised != found.shape;
+        }
+    }
+    Ok(())
+}
+
+/// A graph that divides an integer by a zero ends the process in older libraries (seen in 1.19; 1.31 answers an
+/// error). Ones are no worse an input.
+fn ones_where_integers(element: Element, bytes: &mut [u8]) {
+    let size = element.size_bytes().max(1);
+    if matches!(
+        element,
+        Element::I16 | Element::U16 | Element::I32 | Element::U32 | Element::I64 | Element::U64
+    ) {
+        for number in bytes.chunks_exact_mut(size) {
+            // Little-endian, as every processor that this runs on.
+            number[0] = 1;
+        }
+    }
+}
+
+fn load_error(graph: &Path, failure: Failure) -> EngineError {
+    EngineError::Load { path: graph.display().to_string(), source: Box::new(failure) }
+}
+
+/// Which provider a failure is about: the one that it names, else the most preferred. Of a model that is no
+/// model, no provider can be blamed.
+fn blame(providers: &[Provider], graph: &Path, failure: Failure) -> Setback {
+    use ort::ErrorCode as Code;
+    let code = failure.code();
+    if matches!(code, Code::NoSuchFile | Code::NoModel | Code::InvalidProtobuf | Code::InvalidGraph)
+    {
+        return Setback::Model(load_error(graph, failure));
+    }
+    match blamed(providers, failure.message()) {
+        Some(provider) => Setback::Provider(provider, reason(&failure)),
+        None => Setback::Model(load_error(graph, failure)),
+    }
+}
+
+/// The accelerator that `message` names, else the most preferred.
+fn blamed(providers: &[Provider], message: &str) -> Option<Provider> {
+    let message = message.to_ascii_lowercase();
+    let named = |provider: &&Provider| {
+        let signs: &[&str] = match provider {
+            Provider::Tensorrt => &["tensorrt", "nvinfer"],
+            Provider::Cuda => &["cuda", "cudnn", "cublas"],
+            Provider::Cpu => &[],
+        };
+        signs.iter().any(|sign| message.contains(sign))
+    };
+    let mut accelerators = providers.iter().filter(|provider| **provider != Provider::Cpu);
+    accelerators.clone().find(named).or_else(|| accelerators.next()).copied()
+}
+
+/// Where an engine of TensorRT is kept, and the calibration table's name there.
+struct Place {
+    claim: Claim,
+    table: Option<&'static str>,
+}
+
+fn keep(
+    runtime: &Runtime,
+    options: &Options,
+    model: &ModelFiles<'_>,
+    cache: &Path,
+) -> Result<Place, String> {
+    let failed = |error: std::io::Error| format!("cannot keep its engine: {error}");
+    let table = match &options.tensorrt.calibration_table {
+        Some(path) => std::fs::read(path).map_err(failed)?,
+        None => Vec::new(),
+    };
+    let mut facts = Facts::of(model.digest, runtime.version(), options, &table);
+    let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
+    machine::look(Path::new("/"), &maps, &mut facts);
+    let key = cache::key(&facts);
+    let claim =
+        cache::prepare(cache, &key, model.graph, model.data, model.digest).map_err(failed)?;
+    let table = match table.as_slice() {
+        [] => None,
+        table => Some(cache::place_table(&claim.folder, table).map_err(failed)?),
+    };
+    Ok(Place { claim, table })
+}
+
+impl Engine for OrtEngine {
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn lane(&self, batch: usize) -> Result<Box<dyn Lane>, EngineError> {
+        let mut sizes = extents(&self.signature, batch)?;
+        for (size, surprising) in sizes.outputs.iter_mut().zip(&self.surprising) {
+            if *surprising {
+                *size = None;
+            }
+        }
+        let Signature { inputs, outputs } = &self.signature;
+        Ok(Box::new(OrtLane::new(&self.shared, inputs, outputs, &sizes)?))
+    }
+
+    fn report(&self) -> &EngineReport {
+        &self.report
+    }
+
+    fn overlaps(&self) -> bool {
+        self.report.provider != Provider::Cpu.name()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_is_blamed_on_the_provider_that_it_names() {
+        use Provider::{Cpu, Cuda, Tensorrt};
+        for (providers, message, blamed) in [
+            (&[Tensorrt, Cuda, Cpu][..], "CUDA failure 100: no device", Some(Cuda)),
+            (&[Tensorrt, Cuda, Cpu], "TensorRT EP failed to build", Some(Tensorrt)),
+            (&[Tensorrt, Cuda, Cpu], "something", Some(Tensorrt)),
+            (&[Cuda, Cpu], "TensorRT EP failed", Some(Cuda)),
+            (&[Cpu], "CUDA failure 100", None),
+        ] {
+            assert_eq!(super::blamed(providers, message), blamed, "{message}");
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! The thread that waits for a source and posts its frames, and opens it again for as long as it takes.
+
+use std::sync::Arc;
+
+use super::frame::Frame;
+use super::health::Health;
+use super::latest::Desk;
+use super::source::{Next, Source, SourceSpec};
+use crate::stop::Stop;
+use crate::supervisor::Failure;
+
+/// Everything a capture thread works with.
+#[derive(Debug)]
+pub struct Capture {
+    /// What to open.
+    pub source: Arc<dyn SourceSpec>,
+    /// Where to post.
+    pub desk: Arc<Desk>,
+    /// In which of its mailboxes.
+    pub index: usize,
+    /// Where to count.
+    pub health: Arc<Health>,
+    /// When to end.
+    pub stop: Stop,
+    /// The frame being filled.
+    pub frame: Frame,
+    /// Whether it was open before.
+    pub opened: bool,
+}
+
+impl Capture {
+    /// Opens the source and posts its frames until it ends or `stop` is said. Called again after a failure.
+    ///
+    /// # Errors
+    /// The source could not be opened or gave nothing usable: retried after a pause.
+    pub fn work(&mut self) -> Result<(), Failure> {
+        if std::mem::replace(&mut self.opened, true) {
+            self.health.reopened();
+        }
+        let mut source = self.source.open().map_err(|error| Failure::retry("no frames", error))?;
+        self.post_all(source.as_mut())
+    }
+
+    fn post_all(&mut self, source: &mut dyn Source) -> Result<(), Failure> {
+        loop {
+            let next = source.next(&mut self.frame, &self.stop);
+            match next.map_err(|error| Failure::retry("no frames", error))? {
+                Next::Frame => {
+                    self.health.captured();
+                    if !self.desk.post(self.index, &mut self.frame) {
+                        return Ok(());
+                    }
+                }
+                Next::End => {
+                    tracing::info!("the source has ended");
+                    self.desk.end(self.index);
+                    return Ok(());
+                }
+                Next::Stopped => {
+                    self.desk.end(self.index);
+                    return Ok(());
+                }
+            }
+        }
+    }
+}

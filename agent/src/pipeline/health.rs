@@ -1,0 +1,152 @@
+//! How a pipeline is doing: counters that any thread may bump, and the latencies of the last interval.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use hdrhistogram::Histogram;
+
+/// Longest latency that is told apart from longer ones.
+const LATENCY_MAX_US: u64 = 60_000_000;
+
+/// Counts of one pipeline since the start.
+#[derive(Debug)]
+pub struct Health {
+    captured: AtomicU64,
+    inferred: AtomicU64,
+    replaced: AtomicU64,
+    failed: AtomicU64,
+    reopened: AtomicU64,
+    interval: Mutex<Interval>,
+}
+
+#[derive(Debug)]
+struct Interval {
+    began: Instant,
+    inferred_before: u64,
+    latency_us: Option<Histogram<u64>>,
+}
+
+/// A pipeline's counts, and its rate and latencies since the last summary.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Summary {
+    /// Frames that the source gave since the start.
+    pub captured: u64,
+    /// Frames whose observation went to the sinks since the start.
+    pub inferred: u64,
+    /// Frames that a newer one replaced since the start.
+    pub replaced: u64,
+    /// Frames that could not be understood or inferred since the start.
+    pub failed: u64,
+    /// How often the source or the engine was opened again since the start.
+    pub reopened: u64,
+    /// Inferred frames a second since the last summary.
+    pub rate_hz: f64,
+    /// Median latency since the last summary, `None` without a frame.
+    pub p50_ms: Option<f64>,
+    /// 95th percentile of it.
+    pub p95_ms: Option<f64>,
+    /// 99th percentile of it.
+    pub p99_ms: Option<f64>,
+}
+
+impl Default for Health {
+    fn default() -> Self {
+        Self {
+            captured: AtomicU64::new(0),
+            inferred: AtomicU64::new(0),
+            replaced: AtomicU64::new(0),
+            failed: AtomicU64::new(0),
+            reopened: AtomicU64::new(0),
+            interval: Mutex::new(Interval {
+                began: Instant::now(),
+                inferred_before: 0,
+                latency_us: Histogram::new_with_bounds(1, LATENCY_MAX_US, 2).ok(),
+            }),
+        }
+    }
+}
+
+impl Health {
+    /// The source gave a frame.
+    pub fn captured(&self) {
+        self.captured.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// An observation went to the sinks, `latency` after its frame was captured; the mailbox had lost `replaced`
+    /// frames by then.
+    pub fn inferred(&self, latency: Duration, replaced: u64) {
+        self.inferred.fetch_add(1, Ordering::Relaxed);
+        self.replaced.store(replaced, Ordering::Relaxed);
+        let micros =
+            u64::try_from(latency.as_micros()).unwrap_or(LATENCY_MAX_US).clamp(1, LATENCY_MAX_US);
+        let mut interval = self.interval.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(histogram) = &mut interval.latency_us {
+            histogram.saturating_record(micros);
+        }
+    }
+
+    /// A frame could not be understood or inferred.
+    pub fn failed(&self) {
+        self.failed.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The source or the engine was opened again.
+    pub fn reopened(&self) {
+        self.reopened.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The counts, and a new interval.
+    #[expect(clippy::as_conversions, reason = "counts and microseconds far below 2^53")]
+    #[expect(clippy::cast_precision_loss, reason = "counts and microseconds far below 2^53")]
+    pub fn summary(&self) -> Summary {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let inferred = read(&self.inferred);
+        let mut interval = self.interval.lock().unwrap_or_else(PoisonError::into_inner);
+        let seconds = interval.began.elapsed().as_secs_f64().max(1e-9);
+        let frames = inferred.saturating_sub(interval.inferred_before);
+        let quantile = |q: f64| {
+            let histogram =
+                interval.latency_us.as_ref().filter(|histogram| !histogram.is_empty())?;
+            Some(histogram.value_at_quantile(q) as f64 / 1000.0)
+        };
+        let summary = Summary {
+            captured: read(&self.captured),
+            inferred,
+            replaced: read(&self.replaced),
+            failed: read(&self.failed),
+            reopened: read(&self.reopened),
+            rate_hz: frames as f64 / seconds,
+            p50_ms: quantile(0.50),
+            p95_ms: quantile(0.95),
+            p99_ms: quantile(0.99),
+        };
+        interval.began = Instant::now();
+        interval.inferred_before = inferred;
+        if let Some(histogram) = &mut interval.latency_us {
+            histogram.reset();
+        }
+        summary
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_summary_counts_from_the_start_and_measures_since_the_last() {
+        let health = Health::default();
+        for ms in [10, 20, 30] {
+            health.captured();
+            health.inferred(Duration::from_millis(ms), 4);
+        }
+        health.failed();
+        let first = health.summary();
+        assert_eq!((first.captured, first.inferred, first.replaced, first.failed), (3, 3, 4, 1));
+        // Two significant digits.
+        assert!((first.p50_ms.unwrap() - 20.0).abs() < 0.3, "{first:?}");
+        let second = health.summary();
+        assert_eq!((second.inferred, second.p50_ms), (3, None));
+    }
+}

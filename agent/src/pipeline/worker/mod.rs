@@ -1,0 +1,298 @@
+//! The threads that belong to one engine, and how a model is swapped under them.
+//!
+//! Pipelines that share a model share its engine and therefore its thread, which serves their mailboxes in turn.
+//! On a CPU one thread does all the steps of a frame, one after the other (`inline`); with an accelerator the
+//! next frame is prepared and the last one finished while one runs (`overlapped`).
+//!
+//! A model is swapped between two frames: everything of the new one, buffers included, is made and run once
+//! aside, and handed over; the old one is dropped on another thread.
+//!
+//! **Invariant:** no frame is lost to a swap (`tests/swap.rs`), and the steady state allocates nothing
+//! (`tests/allocations.rs`).
+
+mod inline;
+mod overlapped;
+mod step;
+
+use std::any::Any;
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{SyncSender, TrySendError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::engine::{Engine, EngineError, Lane};
+use super::health::Health;
+use super::latest::Desk;
+use super::postprocess::Postprocess;
+use super::preprocess::Preprocess;
+use super::sink::Queue;
+use crate::said::Said;
+use crate::supervisor::{Failure, exit};
+
+/// Runs that fail in a row before the model is opened anew.
+const FAILURES_MAX: u32 = 10;
+
+/// Which model, exactly.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModelId {
+    /// Its name in `model.toml`.
+    pub name: Arc<str>,
+    /// Its version in `model.toml`.
+    pub version: Arc<str>,
+    /// SHA-256 of its graph, lower-case hexadecimal.
+    pub sha256: Arc<str>,
+}
+
+/// One loaded model with everything that its pipelines need of it, ready to run.
+pub struct Generation {
+    model: ModelId,
+    engine: Arc<dyn Engine>,
+    input: usize,
+    fittings: Vec<Fitting>,
+    lanes: Mutex<Vec<Box<dyn Lane>>>,
+}
+
+/// How one pipeline's frames become this model's input, and its outputs that pipeline's findings.
+pub struct Fitting {
+    preprocess: Mutex<Preprocess>,
+    postprocess: Mutex<Box<dyn Postprocess>>,
+}
+
+impl Fitting {
+    /// One pipeline's two ends of a model.
+    #[must_use]
+    pub fn new(preprocess: Preprocess, postprocess: Box<dyn Postprocess>) -> Self {
+        Self { preprocess: Mutex::new(preprocess), postprocess: Mutex::new(postprocess) }
+    }
+}
+
+impl fmt::Debug for Generation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Generation").field("model", &self.model).finish_non_exhaustive()
+    }
+}
+
+/// Lanes of an engine that overlaps: one being prepared, one running, one being finished.
+const LANES_OVERLAPPED: usize = 3;
+
+impl Generation {
+    /// Makes the buffers and runs the model once in each, so that the first frame is as fast as any.
+    ///
+    /// `input` is the input that the source fills; `fittings` are those of the engine's pipelines, in order.
+    ///
+    /// # Errors
+    /// What the engine said to its first runs.
+    pub fn new(
+        model: ModelId,
+        engine: Arc<dyn Engine>,
+        input: usize,
+        fittings: Vec<Fitting>,
+    ) -> Result<Self, EngineError> {
+        let count = if engine.overlaps() { LANES_OVERLAPPED } else { 1 };
+        let mut lanes = Vec::with_capacity(LANES_OVERLAPPED);
+        for _ in 0..count {
+            let mut lane = engine.lane(1)?;
+            lane.run()?;
+            lanes.push(lane);
+        }
+        Ok(Self { model, engine, input, fittings, lanes: Mutex::new(lanes) })
+    }
+
+    /// Which model it is.
+    #[must_use]
+    pub fn model(&self) -> &ModelId {
+        &self.model
+    }
+
+    /// What runs it.
+    #[must_use]
+    pub fn engine(&self) -> &Arc<dyn Engine> {
+        &self.engine
+    }
+
+    fn take_lanes(&self) -> Result<Vec<Box<dyn Lane>>, EngineError> {
+        let mut lanes = std::mem::take(&mut *lock(&self.lanes));
+        // A worker that failed took them with it.
+        if lanes.is_empty() {
+            let count = if self.engine.overlaps() { LANES_OVERLAPPED } else { 1 };
+            for _ in 0..count {
+                lanes.push(self.engine.lane(1)?);
+            }
+        }
+        Ok(lanes)
+    }
+}
+
+/// What does not change of a pipeline when its model does.
+#[derive(Debug, Clone)]
+pub struct Seat {
+    /// Its name.
+    pub pipeline: Arc<str>,
+    /// Where its observations go, and under which topic.
+    pub outlets: Vec<(Arc<Queue>, Arc<str>)>,
+    /// Where to count.
+    pub health: Arc<Health>,
+}
+
+/// Makes a generation anew from files, when the one that ran no longer does.
+pub type Build = Box<dyn Fn() -> Result<Generation, Failure> + Send + Sync>;
+
+/// Hands a new model to a running engine thread.
+#[derive(Debug, Clone)]
+pub struct Swap {
+    desk: Arc<Desk>,
+    inbox: Arc<Inbox>,
+}
+
+#[derive(Debug, Default)]
+struct Inbox {
+    next: Mutex<Option<Generation>>,
+    adopted: AtomicU64,
+}
+
+impl Swap {
+    /// `next` runs from the next frame on.
+    pub fn hand_over(&self, next: Generation) {
+        *lock(&self.inbox.next) = Some(next);
+        self.desk.poke();
+    }
+
+    /// How many models were taken into use so far, the first one included.
+    #[must_use]
+    pub fn adopted(&self) -> u64 {
+        self.inbox.adopted.load(Ordering::SeqCst)
+    }
+}
+
+/// Drops old engines, which takes milliseconds, where no frame waits for it.
+pub type Reaper = SyncSender<Box<dyn Any + Send>>;
+
+/// Everything the threads of one engine work with.
+pub struct Worker {
+    /// Its pipelines' mailboxes.
+    desk: Arc<Desk>,
+    /// Its pipelines, in the order of their mailboxes.
+    seats: Vec<Seat>,
+    inbox: Arc<Inbox>,
+    build: Build,
+    reaper: Reaper,
+    said: Arc<Said>,
+    current: Option<Arc<Generation>>,
+    observed: Vec<u64>,
+}
+
+impl fmt::Debug for Worker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Worker").field("seats", &self.seats).finish_non_exhaustive()
+    }
+}
+
+/// Why the loop over frames was left.
+enum Left {
+    /// There will be no more frames.
+    Closed,
+    /// The new model wants the other loop.
+    OtherMode,
+}
+
+impl Worker {
+    /// A worker for the pipelines at `seats`, which post on `desk`; `build` makes its engine anew when it fails.
+    #[must_use]
+    pub fn new(
+        desk: Arc<Desk>,
+        seats: Vec<Seat>,
+        build: Build,
+        reaper: Reaper,
+        said: Arc<Said>,
+    ) -> Self {
+        let observed = vec![0; seats.len()];
+        Self { desk, seats, inbox: Arc::default(), build, reaper, said, current: None, observed }
+    }
+
+    /// The way to give it a model: the first one, and each that follows.
+    #[must_use]
+    pub fn swap(&self) -> Swap {
+        Swap { desk: self.desk.clone(), inbox: self.inbox.clone() }
+    }
+
+    /// Serves frames until there are no more. Called again after a failure, with the engine made anew.
+    ///
+    /// # Errors
+    /// Ten runs failed in a row, or the engine could not be made: retried. The accelerator is lost: fatal.
+    pub fn work(&mut self) -> Result<(), Failure> {
+        loop {
+            let generation = match self.next_generation().or_else(|| self.current.take()) {
+                Some(generation) => generation,
+                None => {
+                    self.seats.iter().for_each(|seat| seat.health.reopened());
+                    self.adopt((self.build)()?)
+                }
+            };
+            let left = if generation.engine.overlaps() {
+                self.overlapped(&generation)
+            } else {
+                self.inline(&generation)
+            };
+            match left? {
+                Left::Closed => return Ok(()),
+                Left::OtherMode => {}
+            }
+        }
+    }
+
+    /// The model that was handed over, if one was.
+    fn next_generation(&self) -> Option<Arc<Generation>> {
+        let next = lock(&self.inbox.next).take()?;
+        Some(self.adopt(next))
+    }
+
+    fn adopt(&self, next: Generation) -> Arc<Generation> {
+        self.inbox.adopted.fetch_add(1, Ordering::SeqCst);
+        Arc::new(next)
+    }
+
+    /// Drops `old` elsewhere; here only where the reaper has more to do than it can hold.
+    fn reap(&self, old: Box<dyn Any + Send>) {
+        match self.reaper.try_send(old) {
+            Ok(()) => {}
+            Err(TrySendError::Full(old) | TrySendError::Disconnected(old)) => drop(old),
+        }
+    }
+}
+
+/// Counts failed runs in a row, and says when it is enough.
+#[derive(Debug, Default)]
+struct Patience {
+    in_a_row: u32,
+}
+
+impl Patience {
+    fn ran(&mut self) {
+        self.in_a_row = 0;
+    }
+
+    /// A run failed with `error`.
+    fn failed(&mut self, error: EngineError, model: &ModelId) -> Result<(), Failure> {
+        if let EngineError::Lost(_) = error {
+            return Err(Failure::fatal(
+                exit::ACCELERATOR,
+                format!("model `{}` cannot run", model.name),
+                error,
+            ));
+        }
+        self.in_a_row += 1;
+        if self.in_a_row == 1 {
+            let error = crate::report::chain(&error);
+            tracing::warn!(model = %model.name, error, "a run failed");
+        }
+        if self.in_a_row < FAILURES_MAX {
+            return Ok(());
+        }
+        let what = format!("model `{}` failed {FAILURES_MAX} times in a row", model.name);
+        Err(Failure::retry(what, error))
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

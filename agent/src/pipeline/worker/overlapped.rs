@@ -1,0 +1,189 @@
+//! Three threads for the steps of a frame: one prepares, one runs, one finishes, each on another frame.
+//!
+//! For engines whose runs leave the CPU free. The frame being prepared is taken as late as it can be: when the
+//! run before it is about to end, by the average of those before, so that a frame is not old when it is inferred.
+
+use std::panic::resume_unwind;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::time::{Duration, Instant};
+
+use super::step::{Job, Paper};
+use super::{Generation, LANES_OVERLAPPED, Left, Patience, Worker};
+use crate::pipeline::frame::Frame;
+use crate::pipeline::latest::Taken;
+use crate::supervisor::Failure;
+
+/// Preparing takes this many times its average, now and then: begun so much earlier, it is rarely late.
+const HEADSTART: u64 = 3;
+
+/// When the current run began and how long runs and preparations take, for [`Clock::wait`].
+struct Clock {
+    zero: Instant,
+    run_began_ns: AtomicU64,
+    run_ns: AtomicU64,
+    prepare_ns: AtomicU64,
+}
+
+impl Clock {
+    fn new() -> Self {
+        let zero = || AtomicU64::new(0);
+        Self { zero: Instant::now(), run_began_ns: zero(), run_ns: zero(), prepare_ns: zero() }
+    }
+
+    fn now_ns(&self) -> u64 {
+        u64::try_from(self.zero.elapsed().as_nanos()).unwrap_or(u64::MAX)
+    }
+
+    /// Moves `average` an eighth towards `sample`.
+    fn average(average: &AtomicU64, sample: Duration) {
+        let sample = u64::try_from(sample.as_nanos()).unwrap_or(u64::MAX);
+        let old = average.load(Ordering::Relaxed);
+        let new = if old == 0 { sample } else { old - old / 8 + sample / 8 };
+        average.store(new, Ordering::Relaxed);
+    }
+
+    /// How long to wait before the next frame is taken.
+    fn wait(&self) -> Duration {
+        let ends = self.run_began_ns.load(Ordering::Relaxed) + self.run_ns.load(Ordering::Relaxed);
+        let begin = ends.saturating_sub(HEADSTART * self.prepare_ns.load(Ordering::Relaxed));
+        Duration::from_nanos(begin.saturating_sub(self.now_ns()))
+    }
+}
+
+/// Why preparing ended, and the model to go on with.
+type Prepared = Result<(Left, Option<Arc<Generation>>), Failure>;
+
+/// Jobs that exist at one time: those of one model, and those of the next while the last are finished.
+const JOBS_MAX: usize = 2 * LANES_OVERLAPPED;
+
+impl Worker {
+    pub(super) fn overlapped(&mut self, first: &Arc<Generation>) -> Result<Left, Failure> {
+        let jobs = jobs(first)?;
+        let (free_in, free) = sync_channel(JOBS_MAX);
+        let (ready_in, ready) = sync_channel(JOBS_MAX);
+        let (done_in, done) = sync_channel(JOBS_MAX);
+        let (clock, ending) = (Clock::new(), AtomicBool::new(false));
+        let mut observed = std::mem::take(&mut self.observed);
+        let this = &*self;
+        let ended = std::thread::scope(|scope| {
+            let (clock, ending, observed) = (&clock, &ending, &mut observed);
+            let prepare = thread("prepare").spawn_scoped(scope, move || {
+                this.prepare_all(jobs, &free, &ready_in, clock, ending)
+            });
+            let finished = free_in.clone();
+            let finish = thread("finish")
+                .spawn_scoped(scope, move || this.finish_all(&done, &finished, observed));
+            let ran = this.run_all(ready, done_in, free_in, clock);
+            ending.store(true, Ordering::SeqCst);
+            this.desk.poke();
+            let no_thread = |error| Failure::retry("cannot start a thread", error);
+            finish.map_err(no_thread)?.join().unwrap_or_else(|panic| resume_unwind(panic));
+            let prepared = prepare.map_err(no_thread)?.join();
+            let prepared = prepared.unwrap_or_else(|panic| resume_unwind(panic));
+            ran.and(prepared)
+        });
+        self.observed = observed;
+        let (left, next) = ended?;
+        self.current = next;
+        Ok(left)
+    }
+
+    fn prepare_all(
+        &self,
+        mut spare: Vec<Job>,
+        free: &Receiver<Job>,
+        ready: &SyncSender<Job>,
+        clock: &Clock,
+        ending: &AtomicBool,
+    ) -> Prepared {
+        let Some(mut current) = spare.first().map(|job| job.generation.clone()) else {
+            return Err(Failure::retry("no buffers", "the engine gave none"));
+        };
+        let mut frame = Frame::default();
+        loop {
+            let Some(mut job) = spare.pop().or_else(|| free.recv().ok()) else {
+                return Ok((Left::Closed, None));
+            };
+            if !Arc::ptr_eq(&job.generation, &current) {
+                self.reap(Box::new(job));
+                continue;
+            }
+            std::thread::sleep(clock.wait());
+            match self.desk.take(&mut frame) {
+                Taken::Closed => return Ok((Left::Closed, None)),
+                Taken::Poked if ending.load(Ordering::SeqCst) => {
+                    return Ok((Left::OtherMode, None));
+                }
+                Taken::Poked => {
+                    spare.push(job);
+                    let Some(next) = self.next_generation() else { continue };
+                    if !next.engine.overlaps() {
+                        return Ok((Left::OtherMode, Some(next)));
+                    }
+                    let old = std::mem::replace(&mut spare, jobs(&next)?);
+                    self.reap(Box::new((old, std::mem::replace(&mut current, next))));
+                }
+                Taken::Frame { index, replaced } => {
+                    let began = Instant::now();
+                    if !job.prepare(index, &mut frame, replaced, &self.seats) {
+                        spare.push(job);
+                        continue;
+                    }
+                    Clock::average(&clock.prepare_ns, began.elapsed());
+                    if ready.send(job).is_err() {
+                        return Ok((Left::OtherMode, None));
+                    }
+                }
+            }
+        }
+    }
+
+    fn run_all(
+        &self,
+        ready: Receiver<Job>,
+        done: SyncSender<Job>,
+        free: SyncSender<Job>,
+        clock: &Clock,
+    ) -> Result<(), Failure> {
+        let mut patience = Patience::default();
+        for mut job in ready {
+            let began = Instant::now();
+            clock.run_began_ns.store(clock.now_ns(), Ordering::Relaxed);
+            // Where the other end is gone everything is ending, and the job with it.
+            match job.infer() {
+                Ok(()) => {
+                    patience.ran();
+                    Clock::average(&clock.run_ns, began.elapsed());
+                    drop(done.send(job));
+                }
+                Err(error) => {
+                    self.seats[job.seat].health.failed();
+                    let failed = patience.failed(error, &job.generation.model);
+                    drop(free.send(job));
+                    failed?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn finish_all(&self, done: &Receiver<Job>, free: &SyncSender<Job>, observed: &mut [u64]) {
+        let mut paper = Paper::default();
+        for mut job in done {
+            job.finish(&self.seats, observed, &self.said, &mut paper);
+            // Where the other end is gone everything is ending, and the job with it.
+            drop(free.send(job));
+        }
+    }
+}
+
+fn thread(name: &str) -> std::thread::Builder {
+    std::thread::Builder::new().name(name.to_owned())
+}
+
+fn jobs(generation: &Arc<Generation>) -> Result<Vec<Job>, Failure> {
+    let lanes = generation.take_lanes().map_err(|error| Failure::retry("no buffers", error))?;
+    Ok(lanes.into_iter().map(|lane| Job::new(generation, lane)).collect())
+}

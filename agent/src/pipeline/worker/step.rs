@@ -1,0 +1,168 @@
+//! The steps of one frame, whichever thread does them.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use wire::{FrameInfo, ModelRef, Observation, Timings, Truth};
+
+use super::{Generation, Seat, lock};
+use crate::pipeline::engine::{EngineError, Lane};
+use crate::pipeline::frame::Frame;
+use crate::pipeline::postprocess::Findings;
+use crate::pipeline::preprocess::Placement;
+use crate::report;
+use crate::said::Said;
+
+/// One frame on its way: a lane, and what is needed of the frame once its pixels are gone.
+pub(super) struct Job {
+    pub(super) generation: Arc<Generation>,
+    pub(super) lane: Box<dyn Lane>,
+    pub(super) seat: usize,
+    pub(super) timings: Timings,
+    placement: Placement,
+    captured: Instant,
+    ts: Timestamp,
+    frame: FrameInfo,
+    truth: Option<Vec<Truth>>,
+}
+
+impl Job {
+    pub(super) fn new(generation: &Arc<Generation>, lane: Box<dyn Lane>) -> Self {
+        Self {
+            generation: generation.clone(),
+            lane,
+            seat: 0,
+            timings: Timings::default(),
+            placement: Placement {
+                picture_width: 0.0,
+                picture_height: 0.0,
+                scale_x: 1.0,
+                scale_y: 1.0,
+                offset_x: 0.0,
+                offset_y: 0.0,
+            },
+            captured: Instant::now(),
+            ts: Timestamp::UNIX_EPOCH,
+            frame: FrameInfo { seq: 0, width_px: 0, height_px: 0, dropped: 0 },
+            truth: None,
+        }
+    }
+
+    /// From the camera's format to the tensor. False where the frame is no picture: it is counted and let go.
+    pub(super) fn prepare(
+        &mut self,
+        seat: usize,
+        frame: &mut Frame,
+        replaced: u64,
+        seats: &[Seat],
+    ) -> bool {
+        let began = Instant::now();
+        self.seat = seat;
+        (self.captured, self.ts) = (frame.captured, frame.ts);
+        self.frame = FrameInfo {
+            seq: frame.seq,
+            width_px: frame.width,
+            height_px: frame.height,
+            dropped: replaced,
+        };
+        std::mem::swap(&mut self.truth, &mut frame.truth);
+        let mut preprocess = lock(&self.generation.fittings[seat].preprocess);
+        let filled = match self.lane.input_mut(self.generation.input) {
+            Ok(input) => preprocess.run(frame, input).map_err(|error| report::chain(&error)),
+            Err(error) => Err(report::chain(&error)),
+        };
+        self.timings.age_ms = millis(began.saturating_duration_since(frame.captured));
+        self.timings.preprocess_ms = millis(began.elapsed());
+        match filled {
+            Ok(placement) => {
+                self.placement = placement;
+                true
+            }
+            Err(error) => {
+                let Seat { pipeline, health, .. } = &seats[seat];
+                health.failed();
+                tracing::debug!(%pipeline, seq = frame.seq, error, "a frame could not be prepared");
+                false
+            }
+        }
+    }
+
+    /// Runs the model.
+    pub(super) fn infer(&mut self) -> Result<(), EngineError> {
+        let began = Instant::now();
+        let ran = self.lane.run();
+        self.timings.inference_ms = millis(began.elapsed());
+        ran
+    }
+
+    /// From the outputs to the sinks. `observed` counts the pipeline's observations.
+    pub(super) fn finish(
+        &mut self,
+        seats: &[Seat],
+        observed: &mut [u64],
+        said: &Said,
+        desk: &mut Paper,
+    ) {
+        let began = Instant::now();
+        let seat = &seats[self.seat];
+        let understood = lock(&self.generation.fittings[self.seat].postprocess).run(
+            self.lane.as_ref(),
+            0,
+            &self.placement,
+            &mut desk.findings,
+        );
+        if let Err(error) = understood {
+            seat.health.failed();
+            let (pipeline, error) = (&seat.pipeline, report::chain(&error));
+            tracing::debug!(%pipeline, seq = self.frame.seq, error, "outputs could not be understood");
+            return;
+        }
+        self.timings.postprocess_ms = millis(began.elapsed());
+        observed[self.seat] += 1;
+        let latency = self.captured.elapsed();
+        self.timings.latency_ms = millis(latency);
+        let model = &self.generation.model;
+        let observation = Observation {
+            envelope: said.envelope("vedette/observation/1", observed[self.seat]),
+            pipeline: (&*seat.pipeline).into(),
+            frame: self.frame,
+            model: ModelRef {
+                name: (&*model.name).into(),
+                version: (&*model.version).into(),
+                sha256: (&*model.sha256).into(),
+            },
+            timings: self.timings,
+            classes: desk.findings.classes.as_slice().into(),
+            detections: desk.findings.detections.as_slice().into(),
+            anomaly: desk.findings.anomaly,
+            raw: desk.findings.raw.as_slice().into(),
+            truth: self.truth.as_deref().map(Into::into),
+        };
+        desk.body.clear();
+        if let Err(error) = serde_json::to_writer(&mut desk.body, &observation) {
+            tracing::warn!(error = %error, "an observation could not be written");
+            return;
+        }
+        for (queue, topic) in &seat.outlets {
+            queue.push(topic, &desk.body);
+        }
+        seat.health.inferred(latency, self.frame.dropped);
+    }
+}
+
+/// What the last step writes on, reused from frame to frame.
+#[derive(Default)]
+pub(super) struct Paper {
+    findings: Findings,
+    body: Vec<u8>,
+}
+
+#[expect(
+    clippy::as_conversions,
+    reason = "f64 to f32: a duration's digits beyond the seventh are noise"
+)]
+#[expect(clippy::cast_possible_truncation, reason = "milliseconds fit")]
+fn millis(duration: Duration) -> f32 {
+    (duration.as_secs_f64() * 1000.0) as f32
+}

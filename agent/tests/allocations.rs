@@ -1,0 +1,84 @@
+//! The steady state allocates nothing: counted by the allocator, in every thread of the data path.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+mod rig;
+
+use rig::{Rig, generation};
+
+thread_local! {
+    /// Set in the test's own thread, which may allocate as it likes.
+    static EXEMPT: Cell<bool> = const { Cell::new(false) };
+}
+static STEADY: AtomicBool = AtomicBool::new(false);
+static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
+
+struct Counting;
+
+impl Counting {
+    fn count() {
+        if STEADY.load(Ordering::Relaxed) && !EXEMPT.try_with(Cell::get).unwrap_or(true) {
+            ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+#[expect(unsafe_code, reason = "an allocator is unsafe by its trait; this one only counts")]
+// SAFETY: every call is passed on to the system's allocator unchanged.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        Self::count();
+        // SAFETY: as the caller promised.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: as the caller promised.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        Self::count();
+        // SAFETY: as the caller promised.
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// Frames until every list and buffer has grown to what it will need.
+const WARM_UP: u64 = 150;
+/// Frames that are counted.
+const COUNTED: u64 = 100;
+
+/// Runs frames of `format` through `engine` and returns what was allocated in the steady state.
+fn allocations(format: &str, engine: &str) -> u64 {
+    EXEMPT.set(true);
+    let source = format!(
+        "kind = 'pattern'\nwidth = 320\nheight = 180\nformat = '{format}'\npace = 'free'\nseed = 3\ncut = 0\n"
+    );
+    let rig = Rig::start(&source, generation(engine, "1.0.0"), 8);
+    let inferred = |rig: &Rig| rig.health.summary().inferred;
+    rig.until("the warm-up", |rig| inferred(rig) >= WARM_UP);
+    ALLOCATIONS.store(0, Ordering::SeqCst);
+    STEADY.store(true, Ordering::SeqCst);
+    rig.until("the counted frames", |rig| inferred(rig) >= WARM_UP + COUNTED);
+    STEADY.store(false, Ordering::SeqCst);
+    assert_eq!(rig.swap().adopted(), 1);
+    assert!(!rig.finish(false).is_empty());
+    ALLOCATIONS.load(Ordering::SeqCst)
+}
+
+#[test]
+fn the_steady_state_allocates_nothing() {
+    let onnxruntime = "kind = 'onnxruntime'\nproviders = ['cpu']\nthreads = 1\n";
+    let shadow = "kind = 'shadow'\nlatency_us = 500\n";
+    for (format, engine) in
+        [("nv12", onnxruntime), ("rgb", onnxruntime), ("mjpeg", onnxruntime), ("nv12", shadow)]
+    {
+        assert_eq!(allocations(format, engine), 0, "{format} through {engine}");
+    }
+}
