@@ -1,0 +1,83 @@
+//! A directory of one test, removed with everything in it.
+
+use std::fs::File;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+use tempfile::TempDir;
+
+/// A directory of one test, removed with everything in it.
+#[derive(Debug)]
+pub struct Folder(TempDir);
+
+impl Folder {
+    /// A new, empty one.
+    ///
+    /// # Errors
+    /// The system has no room for temporary files.
+    pub fn new() -> Result<Self> {
+        let folder = tempfile::Builder::new().prefix("vedette-test-").tempdir();
+        Ok(Self(folder.context("cannot make a temporary directory")?))
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    /// Where `name` is in it.
+    #[must_use]
+    pub fn join(&self, name: &str) -> PathBuf {
+        self.path().join(name)
+    }
+
+    /// Writes the file `name`, and the directories on the way to it.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn write(&self, name: &str, bytes: impl AsRef<[u8]>) -> Result<PathBuf> {
+        let path = self.join(name);
+        let context = || format!("cannot write `{}`", path.display());
+        let parent = path.parent().unwrap_or(self.path());
+        std::fs::create_dir_all(parent).with_context(context)?;
+        let mut file = File::create(&path).with_context(context)?;
+        file.write_all(bytes.as_ref()).with_context(context)?;
+        Ok(path)
+    }
+
+    /// The text of the file `name`.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn read(&self, name: &str) -> Result<String> {
+        let path = self.join(name);
+        std::fs::read_to_string(&path).with_context(|| format!("cannot read `{}`", path.display()))
+    }
+
+    /// Copies the files of the model folder `model`, without its golden samples, to the directory `name`.
+    ///
+    /// # Errors
+    /// One of them cannot be copied.
+    pub fn copy_model(&self, model: &Path, name: &str) -> Result<PathBuf> {
+        let to = self.join(name);
+        std::fs::create_dir_all(&to).with_context(|| format!("cannot make `{}`", to.display()))?;
+        for file in ["model.onnx", "model.toml"] {
+            let from = model.join(file);
+            std::fs::copy(&from, to.join(file))
+                .with_context(|| format!("cannot copy `{}`", from.display()))?;
+        }
+        Ok(to)
+    }
+
+    /// Replaces `old`, which must be there once or more, by `new` in the file `name`.
+    ///
+    /// # Errors
+    /// The file cannot be read or written, or has no `old`.
+    pub fn edit(&self, name: &str, old: &str, new: &str) -> Result<()> {
+        let text = self.read(name)?;
+        anyhow::ensure!(text.contains(old), "`{name}` has no `{old}` to replace:\n{text}");
+        self.write(name, text.replace(old, new)).map(drop)
+    }
+}

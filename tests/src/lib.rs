@@ -1,0 +1,34 @@
+//! Starts real brokers and real daemons for the tests and for the demonstration, and ends them.
+//!
+//! A test has a [`Folder`], starts a [`Broker`] (mosquitto) and a [`Daemon`] (the `vedette` binary) in it, and
+//! hears with a [`Listener`] what the daemon publishes; a [`Bench`] is all of these at once. Everything that
+//! was started is killed on drop.
+//!
+//! **Invariant:** nothing here sleeps. Whoever waits, waits for a level and has a deadline; what was not
+//! reached comes back as an error with the log that shows why.
+#![forbid(unsafe_code)]
+
+pub mod bench;
+mod broker;
+mod daemon;
+pub mod demo;
+mod folder;
+pub mod heard;
+mod listener;
+pub mod onnx;
+pub mod picture;
+pub mod places;
+mod process;
+
+use std::time::Duration;
+
+pub use bench::Bench;
+pub use broker::{Broker, Login};
+pub use daemon::{Daemon, Launch, Stdout};
+pub use folder::Folder;
+pub use listener::{Listener, Message};
+pub use process::Ended;
+
+/// How long a test waits for what should come at once: much longer than a loaded machine of two cores needs to
+/// start a daemon and load a model, and shorter than nextest's own limit.
+pub const PATIENCE: Duration = Duration::from_secs(30);

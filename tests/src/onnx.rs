@@ -1,0 +1,214 @@
+//! Writes small ONNX graphs, good ones and bad ones, without a library: an ONNX file is a Protocol Buffers
+//! message, and what a test needs of that are tags, lengths and little-endian numbers.
+//!
+//! Only what the tests use is here. That ONNX Runtime opens and runs such a graph is seen in
+//! `tests/engine_failure.rs`, which could not pass otherwise.
+
+/// Type of a tensor's elements, with ONNX's number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Element {
+    /// 32-bit floating point.
+    F32,
+    /// 64-bit integer.
+    I64,
+}
+
+impl Element {
+    fn number(self) -> u64 {
+        match self {
+            Self::F32 => 1,
+            Self::I64 => 7,
+        }
+    }
+}
+
+/// One graph, being put together.
+#[derive(Debug, Clone)]
+pub struct Graph {
+    opset: u64,
+    parts: Vec<u8>,
+}
+
+/// A message of the format: fields behind each other.
+#[derive(Debug, Clone, Default)]
+struct Fields(Vec<u8>);
+
+impl Fields {
+    fn varint(&mut self, mut value: u64) {
+        loop {
+            let low = u8::try_from(value & 0x7f).unwrap_or(0);
+            value >>= 7;
+            if value == 0 {
+                self.0.push(low);
+                return;
+            }
+            self.0.push(low | 0x80);
+        }
+    }
+
+    fn number(mut self, field: u64, value: u64) -> Self {
+        self.varint(field << 3);
+        self.varint(value);
+        self
+    }
+
+    fn bytes(mut self, field: u64, value: impl AsRef<[u8]>) -> Self {
+        self.varint(field << 3 | 2);
+        self.varint(u64::try_from(value.as_ref().len()).unwrap_or(0));
+        self.0.extend_from_slice(value.as_ref());
+        self
+    }
+
+    fn message(self, field: u64, value: &Fields) -> Self {
+        self.bytes(field, &value.0)
+    }
+}
+
+impl Graph {
+    /// An empty graph of ONNX's operator set `opset`.
+    #[must_use]
+    pub fn new(opset: u64) -> Self {
+        Self { opset, parts: Vec::new() }
+    }
+
+    /// Adds an input of type f32.
+    #[must_use]
+    pub fn input(self, name: &str, shape: &[u64]) -> Self {
+        self.add(11, &value_info(name, shape))
+    }
+
+    /// Adds an output of type f32.
+    #[must_use]
+    pub fn output(self, name: &str, shape: &[u64]) -> Self {
+        self.add(12, &value_info(name, shape))
+    }
+
+    /// Adds a constant with one element.
+    #[must_use]
+    pub fn constant(self, name: &str, value: f32) -> Self {
+        let tensor = Fields::default().number(1, 1).number(2, Element::F32.number());
+        self.add(5, &tensor.bytes(8, name).bytes(9, value.to_le_bytes()))
+    }
+
+    /// Adds a node that makes `output` of `inputs`.
+    #[must_use]
+    pub fn node(self, operator: &str, inputs: &[&str], output: &str) -> Self {
+        let node = inputs.iter().fold(Fields::default(), |node, input| node.bytes(1, input));
+        self.add(1, &node.bytes(2, output).bytes(4, operator))
+    }
+
+    /// Adds a node that makes `output` of `input` in another type.
+    #[must_use]
+    pub fn cast(self, input: &str, output: &str, to: Element) -> Self {
+        // An attribute of type 2 is an integer.
+        let attribute = Fields::default().bytes(1, "to").number(3, to.number()).number(20, 2);
+        let node = Fields::default().bytes(1, input).bytes(2, output).bytes(4, "Cast");
+        self.add(1, &node.message(5, &attribute))
+    }
+
+    /// The file.
+    #[must_use]
+    pub fn file(&self) -> Vec<u8> {
+        let mut graph = Fields(self.parts.clone());
+        graph = graph.bytes(2, "test");
+        let opset = Fields::default().bytes(1, "").number(2, self.opset);
+        // IR version 8 belongs to operator set 13 and is read by every ONNX Runtime since 1.10.
+        let model = Fields::default().number(1, 8).bytes(2, "vedette tests");
+        model.message(7, &graph).message(8, &opset).0
+    }
+
+    fn add(mut self, field: u64, part: &Fields) -> Self {
+        self.parts.extend(Fields::default().message(field, part).0);
+        self
+    }
+}
+
+fn value_info(name: &str, shape: &[u64]) -> Fields {
+    let dims = shape.iter().fold(Fields::default(), |dims, extent| {
+        dims.message(1, &Fields::default().number(1, *extent))
+    });
+    let tensor = Fields::default().number(1, Element::F32.number()).message(2, &dims);
+    Fields::default().bytes(1, name).message(2, &Fields::default().message(1, &tensor))
+}
+
+/// Side of the picture that the models made here take.
+pub const SIDE: u64 = 16;
+
+/// A model that says how bright a picture is, 0 to 1, and whose run *fails* where that is 0.5 or more: it looks
+/// something up in a table of one entry.
+#[must_use]
+pub fn fails_on_bright_pictures() -> Vec<u8> {
+    Graph::new(13)
+        .input("images", &[1, 3, SIDE, SIDE])
+        .constant("two", 2.0)
+        .constant("table", 0.0)
+        .node("ReduceMean", &["images"], "mean")
+        .node("Mul", &["mean", "two"], "twice")
+        .cast("twice", "index", Element::I64)
+        .node("Gather", &["table", "index"], "zero")
+        .node("Add", &["mean", "zero"], "brightness")
+        .output("brightness", &[1, 1, 1, 1])
+        .file()
+}
+
+/// A model that says how bright a picture is, 0 to 1.
+#[must_use]
+pub fn brightness(opset: u64) -> Vec<u8> {
+    Graph::new(opset)
+        .input("images", &[1, 3, SIDE, SIDE])
+        .node("ReduceMean", &["images"], "brightness")
+        .output("brightness", &[1, 1, 1, 1])
+        .file()
+}
+
+/// `model.toml` of the two.
+pub const BRIGHTNESS_TOML: &str = r#"schema = 1
+name = "brightness"
+version = "1.0.0"
+task = "raw"
+summary = "Says how bright a picture is."
+license = "Apache-2.0"
+
+[[input]]
+name = "images"
+type = "f32"
+shape = [1, 3, 16, 16]
+
+[picture]
+input = "images"
+layout = "nchw"
+color = "rgb"
+fit = "stretch"
+scale = 0.00392156862745098
+mean = [0.0, 0.0, 0.0]
+std = [1.0, 1.0, 1.0]
+
+[[output]]
+name = "brightness"
+type = "f32"
+shape = [1, 1, 1, 1]
+
+[postprocess]
+kind = "raw"
+"#;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_is_written_seven_bits_at_a_time() {
+        for (value, bytes) in [(0, &[0][..]), (127, &[127]), (128, &[128, 1]), (300, &[172, 2])] {
+            let mut fields = Fields::default();
+            fields.varint(value);
+            assert_eq!(fields.0, bytes, "{value}");
+        }
+    }
+
+    #[test]
+    fn a_file_begins_with_its_version_and_its_maker() {
+        let file = brightness(13);
+        assert_eq!(file[..4], [0x08, 8, 0x12, 13]);
+        assert_eq!(&file[4..17], b"vedette tests");
+    }
+}
