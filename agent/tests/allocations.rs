@@ -51,10 +51,14 @@ static ALLOCATOR: Counting = Counting;
 
 /// Frames until every list and buffer has grown to what it will need.
 const WARM_UP: u64 = 150;
-/// Frames that are counted.
+/// Frames of one window that is counted.
 const COUNTED: u64 = 100;
+/// Windows until one must be without an allocation. What a frame allocates is in every window; what a thread
+/// allocates when it waits in a channel for the first time (the standard library's place to wait) is in one.
+const WINDOWS: u64 = 6;
 
-/// Runs frames of `format` through `engine` and returns what was allocated in the steady state.
+/// Runs frames of `format` through `engine` and returns what was allocated in the steady state: in the best of
+/// [`WINDOWS`] windows that follow each other.
 fn allocations(format: &str, engine: &str) -> u64 {
     EXEMPT.set(true);
     let source = format!(
@@ -63,13 +67,20 @@ fn allocations(format: &str, engine: &str) -> u64 {
     let rig = Rig::start(&source, generation(engine, "1.0.0"), 8);
     let inferred = |rig: &Rig| rig.health.summary().inferred;
     rig.until("the warm-up", |rig| inferred(rig) >= WARM_UP);
-    ALLOCATIONS.store(0, Ordering::SeqCst);
+    let mut fewest = u64::MAX;
     STEADY.store(true, Ordering::SeqCst);
-    rig.until("the counted frames", |rig| inferred(rig) >= WARM_UP + COUNTED);
+    for window in 1..=WINDOWS {
+        ALLOCATIONS.store(0, Ordering::SeqCst);
+        rig.until("the counted frames", |rig| inferred(rig) >= WARM_UP + window * COUNTED);
+        fewest = fewest.min(ALLOCATIONS.load(Ordering::SeqCst));
+        if fewest == 0 {
+            break;
+        }
+    }
     STEADY.store(false, Ordering::SeqCst);
     assert_eq!(rig.swap().adopted(), 1);
     assert!(!rig.finish(false).is_empty());
-    ALLOCATIONS.load(Ordering::SeqCst)
+    fewest
 }
 
 #[test]
