@@ -71,6 +71,24 @@ impl Topics {
     pub fn observation(&self, pipeline: &str) -> String {
         format!("{ROOT}/{}/observation/{pipeline}", self.device)
     }
+
+    /// Where the model of `slot` stands: retained.
+    #[must_use]
+    pub fn model_state(&self, slot: &str) -> String {
+        format!("{ROOT}/{}/model/{slot}/state", self.device)
+    }
+
+    /// What happens to the model of `slot`.
+    #[must_use]
+    pub fn model_event(&self, slot: &str) -> String {
+        format!("{ROOT}/{}/event/model/{slot}", self.device)
+    }
+
+    /// A message here, of whatever content, makes the device look for a release of `slot` at once.
+    #[must_use]
+    pub fn model_install(&self, slot: &str) -> String {
+        format!("{ROOT}/{}/model/{slot}/install", self.device)
+    }
 }
 
 #[cfg(test)]
