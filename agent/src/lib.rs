@@ -17,3 +17,4 @@ pub mod report;
 pub mod said;
 pub mod stop;
 pub mod supervisor;
+pub mod update;

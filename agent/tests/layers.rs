@@ -22,6 +22,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ),
     ("mqtt", &["config", "pipeline", "report", "said", "stop", "supervisor"]),
     ("supervisor", &["pipeline", "report", "stop"]),
+    ("update", &["config", "disk", "hw", "model", "pipeline", "report", "stop", "supervisor"]),
     (
         "app",
         &[
@@ -35,6 +36,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "said",
             "stop",
             "supervisor",
+            "update",
         ],
     ),
     (
@@ -50,6 +52,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "report",
             "stop",
             "supervisor",
+            "update",
         ],
     ),
     ("main", &["cli"]),
@@ -60,7 +63,10 @@ const VENDORS: &[(&str, &[&str])] = &[
     ("ort", &["hw/ort"]),
     ("libloading", &["hw/ort"]),
     ("turbojpeg", &["hw/jpeg.rs"]),
+    ("reqwest", &["update/http.rs"]),
     ("rumqttc", &["mqtt"]),
+    ("sigstore_tuf", &["update/trust.rs"]),
+    ("tar", &["update/bundle.rs"]),
     ("clap", &["cli"]),
     ("clap_complete", &["cli"]),
     ("clap_mangen", &["cli"]),

@@ -1,0 +1,5 @@
+//! The update path: check → fetch → verify → stage → rehearse → trial → commit (→ probation) | roll back → refuse.
+//!
+//! Its steps are files of this folder. What decides is pure (`machine`, `judge`, the rollout's turn in `wire`);
+//! what acts decides nothing. The data path does not know that any of this exists, and none of this needs the
+//! data path to be alive.
