@@ -214,6 +214,27 @@ fn extents(format: PixelFormat, width: u32, height: u32) -> [(usize, usize); 3] 
 }
 
 impl Frame {
+    /// Becomes a copy of `other`, in the memory that it has.
+    pub fn copy_from(&mut self, other: &Self) {
+        let own = match std::mem::replace(&mut self.pixels, Pixels::Owned(Vec::new())) {
+            Pixels::Owned(bytes) => bytes,
+            Pixels::Shared(_) => Vec::new(),
+        };
+        self.pixels = match &other.pixels {
+            Pixels::Shared(bytes) => Pixels::Shared(bytes.clone()),
+            Pixels::Owned(bytes) => {
+                let mut own = own;
+                own.clear();
+                own.extend_from_slice(bytes);
+                Pixels::Owned(own)
+            }
+        };
+        (self.format, self.width, self.height) = (other.format, other.width, other.height);
+        (self.colour, self.planes) = (other.colour, other.planes);
+        (self.captured, self.ts, self.seq) = (other.captured, other.ts, other.seq);
+        self.truth.clone_from(&other.truth);
+    }
+
     /// Makes this a picture of `format` and size with tightly packed planes, and returns its bytes to be
     /// filled. They are reused: what was in them is still there. For MJPEG the bytes are empty: push the file.
     ///

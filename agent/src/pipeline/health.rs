@@ -25,6 +25,28 @@ struct Interval {
     began: Instant,
     inferred_before: u64,
     latency_us: Option<Histogram<u64>>,
+    /// Since somebody began to watch: where the counts stood, and how long the steps took.
+    watch: Option<Watch>,
+}
+
+#[derive(Debug)]
+struct Watch {
+    inferred_before: u64,
+    failed_before: u64,
+    work_us: Histogram<u64>,
+}
+
+/// What was seen of a pipeline since somebody began to watch.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Watched {
+    /// Frames whose observation went to the sinks.
+    pub inferred: u64,
+    /// Frames that could not be understood or inferred.
+    pub failed: u64,
+    /// Median of what preprocess, run and postprocess took together; `None` without a frame.
+    pub p50_ms: Option<f64>,
+    /// 95th percentile of it.
+    pub p95_ms: Option<f64>,
 }
 
 /// A pipeline's counts, and its rate and latencies since the last summary.
@@ -61,7 +83,8 @@ impl Default for Health {
             interval: Mutex::new(Interval {
                 began: Instant::now(),
                 inferred_before: 0,
-                latency_us: Histogram::new_with_bounds(1, LATENCY_MAX_US, 2).ok(),
+                latency_us: histogram(),
+                watch: None,
             }),
         }
     }
@@ -73,16 +96,46 @@ impl Health {
         self.captured.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// An observation went to the sinks, `latency` after its frame was captured; the mailbox had lost `replaced`
-    /// frames by then.
-    pub fn inferred(&self, latency: Duration, replaced: u64) {
+    /// An observation went to the sinks, `latency` after its frame was captured and after `work` of our own; the
+    /// mailbox had lost `replaced` frames by then.
+    pub fn inferred(&self, latency: Duration, work: Duration, replaced: u64) {
         self.inferred.fetch_add(1, Ordering::Relaxed);
         self.replaced.store(replaced, Ordering::Relaxed);
-        let micros =
-            u64::try_from(latency.as_micros()).unwrap_or(LATENCY_MAX_US).clamp(1, LATENCY_MAX_US);
         let mut interval = self.interval.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(histogram) = &mut interval.latency_us {
-            histogram.saturating_record(micros);
+            histogram.saturating_record(micros(latency));
+        }
+        if let Some(watch) = &mut interval.watch {
+            watch.work_us.saturating_record(micros(work));
+        }
+    }
+
+    /// Begins to watch, anew where somebody watches already.
+    pub fn watch(&self) {
+        let mut interval = self.interval.lock().unwrap_or_else(PoisonError::into_inner);
+        interval.watch = histogram().map(|work_us| Watch {
+            inferred_before: self.inferred.load(Ordering::Relaxed),
+            failed_before: self.failed.load(Ordering::Relaxed),
+            work_us,
+        });
+    }
+
+    /// What was seen since [`Health::watch`]; nothing where nobody watches.
+    #[must_use]
+    #[expect(clippy::as_conversions, reason = "microseconds far below 2^53")]
+    #[expect(clippy::cast_precision_loss, reason = "microseconds far below 2^53")]
+    pub fn watched(&self) -> Watched {
+        let interval = self.interval.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(watch) = &interval.watch else { return Watched::default() };
+        let quantile = |q: f64| {
+            let frames = Some(&watch.work_us).filter(|histogram| !histogram.is_empty())?;
+            Some(frames.value_at_quantile(q) as f64 / 1000.0)
+        };
+        Watched {
+            inferred: self.inferred.load(Ordering::Relaxed).saturating_sub(watch.inferred_before),
+            failed: self.failed.load(Ordering::Relaxed).saturating_sub(watch.failed_before),
+            p50_ms: quantile(0.50),
+            p95_ms: quantile(0.95),
         }
     }
 
@@ -130,6 +183,14 @@ impl Health {
     }
 }
 
+fn histogram() -> Option<Histogram<u64>> {
+    Histogram::new_with_bounds(1, LATENCY_MAX_US, 2).ok()
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(LATENCY_MAX_US).clamp(1, LATENCY_MAX_US)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -139,7 +200,7 @@ mod tests {
         let health = Health::default();
         for ms in [10, 20, 30] {
             health.captured();
-            health.inferred(Duration::from_millis(ms), 4);
+            health.inferred(Duration::from_millis(ms), Duration::ZERO, 4);
         }
         health.failed();
         let first = health.summary();
@@ -148,5 +209,23 @@ mod tests {
         assert!((first.p50_ms.unwrap() - 20.0).abs() < 0.3, "{first:?}");
         let second = health.summary();
         assert_eq!((second.inferred, second.p50_ms), (3, None));
+    }
+
+    #[test]
+    fn what_is_watched_began_with_the_watch_and_outlives_summaries() {
+        let health = Health::default();
+        let frame = |work| health.inferred(Duration::from_secs(1), Duration::from_millis(work), 0);
+        frame(90);
+        assert_eq!(health.watched(), Watched::default());
+        health.watch();
+        for work in [10, 20, 30] {
+            frame(work);
+            assert!(health.summary().inferred > 0);
+        }
+        health.failed();
+        let watched = health.watched();
+        assert_eq!((watched.inferred, watched.failed), (3, 1));
+        assert!((watched.p50_ms.unwrap() - 20.0).abs() < 0.3, "{watched:?}");
+        assert!((watched.p95_ms.unwrap() - 30.0).abs() < 0.4, "{watched:?}");
     }
 }

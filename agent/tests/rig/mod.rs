@@ -80,7 +80,7 @@ pub fn generation(engine: &str, version: &str) -> Generation {
 
 impl Rig {
     /// Frames of `source` (a table with its `kind`) through `first` to a queue that holds `held` observations.
-    pub fn start(source: &str, first: Generation, held: usize) -> Self {
+    pub fn start(source: &str, first: impl Into<Arc<Generation>>, held: usize) -> Self {
         let source = build(kinds::SOURCES, source);
         let desk = Arc::new(Desk::new(&[source.rate_hz()]));
         let (queue, health, stop) =

@@ -23,7 +23,7 @@ impl Worker {
                         return Ok(Left::OtherMode);
                     }
                     let old = std::mem::replace(&mut job, self.first_job(&next)?);
-                    self.reap(Box::new(old));
+                    self.reap(Box::new(old.retire()));
                 }
                 Taken::Frame { index, replaced } => {
                     if !job.prepare(index, &mut frame, replaced, &self.seats) {
@@ -39,6 +39,7 @@ impl Worker {
                             patience.failed(error, &job.generation.model)?;
                         }
                     }
+                    self.inbox.show(index, &frame);
                 }
             }
         }

@@ -13,14 +13,18 @@
 mod inline;
 mod overlapped;
 mod step;
+mod trial;
 
 use std::any::Any;
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use self::trial::Onlooker;
+pub use self::trial::Trial;
 use super::engine::{Engine, EngineError, Lane};
+use super::frame::Frame;
 use super::health::Health;
 use super::latest::Desk;
 use super::postprocess::Postprocess;
@@ -110,6 +114,11 @@ impl Generation {
         &self.engine
     }
 
+    /// Puts a lane back for whoever runs this model next.
+    fn give_back(&self, lane: Box<dyn Lane>) {
+        lock(&self.lanes).push(lane);
+    }
+
     fn take_lanes(&self) -> Result<Vec<Box<dyn Lane>>, EngineError> {
         let mut lanes = std::mem::take(&mut *lock(&self.lanes));
         // A worker that failed took them with it.
@@ -146,14 +155,28 @@ pub struct Swap {
 
 #[derive(Debug, Default)]
 struct Inbox {
-    next: Mutex<Option<Generation>>,
+    next: Mutex<Option<Arc<Generation>>>,
     adopted: AtomicU64,
+    /// Who also wants to see the frames; its flag is all that a frame costs while there is nobody.
+    onlooker: Mutex<Option<Arc<Onlooker>>>,
+    watched: AtomicBool,
+}
+
+impl Inbox {
+    /// Shows a frame that was just served to who looks on, if anybody.
+    fn show(&self, seat: usize, frame: &Frame) {
+        if self.watched.load(Ordering::Relaxed)
+            && let Some(onlooker) = lock(&self.onlooker).as_ref()
+        {
+            onlooker.show(seat, frame);
+        }
+    }
 }
 
 impl Swap {
     /// `next` runs from the next frame on.
-    pub fn hand_over(&self, next: Generation) {
-        *lock(&self.inbox.next) = Some(next);
+    pub fn hand_over(&self, next: impl Into<Arc<Generation>>) {
+        *lock(&self.inbox.next) = Some(next.into());
         self.desk.poke();
     }
 
@@ -225,7 +248,7 @@ impl Worker {
                 Some(generation) => generation,
                 None => {
                     self.seats.iter().for_each(|seat| seat.health.reopened());
-                    self.adopt((self.build)()?)
+                    self.adopt(Arc::new((self.build)()?))
                 }
             };
             let left = if generation.engine.overlaps() {
@@ -246,9 +269,9 @@ impl Worker {
         Some(self.adopt(next))
     }
 
-    fn adopt(&self, next: Generation) -> Arc<Generation> {
+    fn adopt(&self, next: Arc<Generation>) -> Arc<Generation> {
         self.inbox.adopted.fetch_add(1, Ordering::SeqCst);
-        Arc::new(next)
+        next
     }
 
     /// Drops `old` elsewhere; here only where the reaper has more to do than it can hold.

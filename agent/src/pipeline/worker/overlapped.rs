@@ -107,7 +107,7 @@ impl Worker {
                 return Ok((Left::Closed, None));
             };
             if !Arc::ptr_eq(&job.generation, &current) {
-                self.reap(Box::new(job));
+                self.reap(Box::new(job.retire()));
                 continue;
             }
             std::thread::sleep(clock.wait());
@@ -123,6 +123,7 @@ impl Worker {
                         return Ok((Left::OtherMode, Some(next)));
                     }
                     let old = std::mem::replace(&mut spare, jobs(&next)?);
+                    let old: Vec<_> = old.into_iter().map(Job::retire).collect();
                     self.reap(Box::new((old, std::mem::replace(&mut current, next))));
                 }
                 Taken::Frame { index, replaced } => {
@@ -135,6 +136,7 @@ impl Worker {
                     if ready.send(job).is_err() {
                         return Ok((Left::OtherMode, None));
                     }
+                    self.inbox.show(index, &frame);
                 }
             }
         }

@@ -88,12 +88,35 @@ impl Job {
         }
     }
 
+    /// Ends the job: its lane goes back to the model, which may be asked to run again.
+    pub(super) fn retire(self) -> Arc<Generation> {
+        self.generation.give_back(self.lane);
+        self.generation
+    }
+
     /// Runs the model.
     pub(super) fn infer(&mut self) -> Result<(), EngineError> {
         let began = Instant::now();
         let ran = self.lane.run();
         self.timings.inference_ms = millis(began.elapsed());
         ran
+    }
+
+    /// All steps on a frame whose findings nobody hears.
+    pub(super) fn try_out(
+        &mut self,
+        seat: usize,
+        frame: &Frame,
+        findings: &mut Findings,
+    ) -> Result<(), String> {
+        let fitting = &self.generation.fittings[seat];
+        let input = self.lane.input_mut(self.generation.input).map_err(|e| report::chain(&e))?;
+        let placement =
+            lock(&fitting.preprocess).run(frame, input).map_err(|error| report::chain(&error))?;
+        self.lane.run().map_err(|error| report::chain(&error))?;
+        lock(&fitting.postprocess)
+            .run(self.lane.as_ref(), 0, &placement, findings)
+            .map_err(|error| report::chain(&error))
     }
 
     /// From the outputs to the sinks. `observed` counts the pipeline's observations.
@@ -118,7 +141,8 @@ impl Job {
             tracing::debug!(%pipeline, seq = self.frame.seq, error, "outputs could not be understood");
             return;
         }
-        self.timings.postprocess_ms = millis(began.elapsed());
+        let understood_in = began.elapsed();
+        self.timings.postprocess_ms = millis(understood_in);
         observed[self.seat] += 1;
         let latency = self.captured.elapsed();
         self.timings.latency_ms = millis(latency);
@@ -147,7 +171,9 @@ impl Job {
         for (queue, topic) in &seat.outlets {
             queue.push(topic, &desk.body);
         }
-        seat.health.inferred(latency, self.frame.dropped);
+        let work = self.timings.preprocess_ms + self.timings.inference_ms;
+        let work = Duration::from_secs_f32(work / 1000.0) + understood_in;
+        seat.health.inferred(latency, work, self.frame.dropped);
     }
 }
 

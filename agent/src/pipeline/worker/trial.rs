@@ -1,0 +1,157 @@
+//! A second model that sees the frames of the one that speaks, and is not heard.
+//!
+//! It has a thread of its own, which asks for a frame when it is ready for one: the engine's thread copies it
+//! then, after its own work on it. After each frame it rests as long as it worked, so that a slow model on trial
+//! takes at most half of what a core has from the one that serves. What it finds is counted and thrown away.
+
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use super::step::Job;
+use super::{Generation, Swap, lock};
+use crate::pipeline::frame::Frame;
+use crate::pipeline::health::{Health, Watched};
+use crate::pipeline::postprocess::Findings;
+
+/// Longest rest between two frames of a trial: a model that takes longer still runs once in a while.
+const REST_MAX: Duration = Duration::from_secs(2);
+
+/// One frame that somebody waits for.
+#[derive(Debug, Default)]
+pub(super) struct Onlooker {
+    wants: AtomicBool,
+    place: Mutex<Place>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Place {
+    seat: usize,
+    frame: Frame,
+    fresh: bool,
+    ended: bool,
+}
+
+impl Onlooker {
+    /// Copies `frame`, where one is wanted.
+    pub(super) fn show(&self, seat: usize, frame: &Frame) {
+        if !self.wants.swap(false, Ordering::AcqRel) {
+            return;
+        }
+        let mut place = lock(&self.place);
+        place.frame.copy_from(frame);
+        (place.seat, place.fresh) = (seat, true);
+        self.changed.notify_all();
+    }
+
+    /// The next frame, swapped into `frame`, and its seat; `None` once the trial ended.
+    fn see(&self, frame: &mut Frame) -> Option<usize> {
+        let mut place = lock(&self.place);
+        self.wants.store(true, Ordering::Release);
+        while !place.fresh && !place.ended {
+            place = self.changed.wait(place).unwrap_or_else(PoisonError::into_inner);
+        }
+        if place.ended {
+            return None;
+        }
+        place.fresh = false;
+        std::mem::swap(&mut place.frame, frame);
+        Some(place.seat)
+    }
+
+    /// Rests, less where the trial ends before.
+    fn rest(&self, time: Duration) {
+        let place = lock(&self.place);
+        drop(self.changed.wait_timeout_while(place, time, |place| !place.ended));
+    }
+
+    fn end(&self) {
+        lock(&self.place).ended = true;
+        self.wants.store(false, Ordering::Release);
+        self.changed.notify_all();
+    }
+}
+
+/// A model on trial. Ends when dropped.
+#[derive(Debug)]
+pub struct Trial {
+    swap: Swap,
+    onlooker: Arc<Onlooker>,
+    health: Arc<Health>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Swap {
+    /// Runs `generation` on the frames that the engine's thread serves, beside the model that speaks. A trial that
+    /// is under way sees no more frames.
+    ///
+    /// # Errors
+    /// The system has no more threads.
+    pub fn try_out(&self, generation: &Arc<Generation>) -> io::Result<Trial> {
+        let (onlooker, health) = (Arc::<Onlooker>::default(), Arc::<Health>::default());
+        health.watch();
+        let (looks, counts, model) = (onlooker.clone(), health.clone(), generation.clone());
+        let thread = std::thread::Builder::new()
+            .name("trial".to_owned())
+            .spawn(move || run(&model, &looks, &counts))?;
+        *lock(&self.inbox.onlooker) = Some(onlooker.clone());
+        self.inbox.watched.store(true, Ordering::Relaxed);
+        Ok(Trial { swap: self.clone(), onlooker, health, thread: Some(thread) })
+    }
+}
+
+impl Trial {
+    /// What came of its frames so far. A model that could not even get its buffers failed once and saw none.
+    #[must_use]
+    pub fn figures(&self) -> Watched {
+        self.health.watched()
+    }
+}
+
+impl Drop for Trial {
+    fn drop(&mut self) {
+        let mut current = lock(&self.swap.inbox.onlooker);
+        if current.as_ref().is_some_and(|current| Arc::ptr_eq(current, &self.onlooker)) {
+            *current = None;
+            self.swap.inbox.watched.store(false, Ordering::Relaxed);
+        }
+        drop(current);
+        self.onlooker.end();
+        if let Some(thread) = self.thread.take() {
+            // A panic of the model's was counted by its silence.
+            drop(thread.join());
+        }
+    }
+}
+
+fn run(generation: &Arc<Generation>, onlooker: &Onlooker, health: &Health) {
+    let lane = generation.take_lanes().map(|lanes| {
+        let mut lanes = lanes.into_iter();
+        let first = lanes.next();
+        lanes.for_each(|lane| generation.give_back(lane));
+        first
+    });
+    let Ok(Some(lane)) = lane else {
+        health.failed();
+        return;
+    };
+    let (mut job, mut findings) = (Job::new(generation, lane), Findings::default());
+    let mut frame = Frame::default();
+    while let Some(seat) = onlooker.see(&mut frame) {
+        let began = Instant::now();
+        let tried = job.try_out(seat, &frame, &mut findings);
+        let work = began.elapsed();
+        match tried {
+            Ok(()) => health.inferred(work, work, 0),
+            Err(error) => {
+                health.failed();
+                tracing::debug!(model = %generation.model.name, seq = frame.seq, error, "a frame failed on trial");
+            }
+        }
+        onlooker.rest(work.min(REST_MAX));
+    }
+    drop(job.retire());
+}
