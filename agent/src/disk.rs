@@ -1,7 +1,7 @@
 //! Files that survive a power cut. The one place that renames, and the one that locks the state directory.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
@@ -47,7 +47,78 @@ pub fn replace(path: &Path, bytes: &[u8]) -> Result<(), DiskError> {
     file.write_all(bytes).map_err(failed("write", &temporary))?;
     file.sync_all().map_err(failed("sync", &temporary))?;
     rename(&temporary, path)?;
+    sync_directory(directory)
+}
+
+/// All of the file at `path`, which has at most `max` bytes.
+///
+/// # Errors
+/// It could not be read, or it is longer ([`io::ErrorKind::FileTooLarge`]).
+pub fn read_bounded(path: &Path, max: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(max.saturating_add(1)).read_to_end(&mut bytes)?;
+    if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > max {
+        let message = format!("it has more than {max} bytes");
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
+    }
+    Ok(bytes)
+}
+
+/// Renames `from` to `to`, durably: both are in the same directory, or in two of one file system. What `from` holds
+/// must be durable already.
+///
+/// # Errors
+/// [`DiskError::File`]; nothing was renamed, or it was and may not survive a power cut.
+pub fn move_into_place(from: &Path, to: &Path) -> Result<(), DiskError> {
+    rename(from, to)?;
+    for directory in [parent(to), parent(from)] {
+        sync_directory(directory)?;
+    }
+    Ok(())
+}
+
+/// Makes `path` a symbolic link to `target`, durably and at once.
+///
+/// # Errors
+/// [`DiskError::File`]; the old link is still there.
+pub fn replace_link(path: &Path, target: &Path) -> Result<(), DiskError> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let temporary = parent(path).join(format!(".{name}.new"));
+    match std::fs::remove_file(&temporary) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            return Err(failed("remove", &temporary)(error));
+        }
+        _ => {}
+    }
+    std::os::unix::fs::symlink(target, &temporary).map_err(failed("link", &temporary))?;
+    rename(&temporary, path)?;
+    sync_directory(parent(path))
+}
+
+/// Makes the names in `directory` durable.
+///
+/// # Errors
+/// [`DiskError::File`].
+pub fn sync_directory(directory: &Path) -> Result<(), DiskError> {
     File::open(directory).and_then(|dir| dir.sync_all()).map_err(failed("sync", directory))
+}
+
+/// Creates `directory` and what it lies in, durably.
+///
+/// # Errors
+/// [`DiskError::File`].
+pub fn create_directory(directory: &Path) -> Result<(), DiskError> {
+    if directory.is_dir() {
+        return Ok(());
+    }
+    create_directory(parent(directory))?;
+    match std::fs::create_dir(directory) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+            return Err(failed("create", directory)(error));
+        }
+        _ => {}
+    }
+    sync_directory(parent(directory))
 }
 
 /// Renames `path` to `path.1`, `path.1` to `path.2` and so on, and forgets what would be beyond `keep`.

@@ -12,7 +12,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("report", &[]),
     ("disk", &[]),
     ("said", &[]),
-    ("config", &["disk", "kinds", "model", "mqtt", "pipeline"]),
+    ("config", &["disk", "kinds", "model", "mqtt", "pipeline", "update"]),
     ("kinds", &["config", "hw", "pipeline"]),
     ("hw", &["config", "disk", "pipeline", "report"]),
     ("model", &["config", "disk", "hw", "kinds", "pipeline", "report"]),
@@ -22,7 +22,21 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ),
     ("mqtt", &["config", "pipeline", "report", "said", "stop", "supervisor"]),
     ("supervisor", &["pipeline", "report", "stop"]),
-    ("update", &["config", "disk", "hw", "model", "pipeline", "report", "stop", "supervisor"]),
+    (
+        "update",
+        &[
+            "config",
+            "disk",
+            "hw",
+            "model",
+            "mqtt",
+            "pipeline",
+            "report",
+            "said",
+            "stop",
+            "supervisor",
+        ],
+    ),
     (
         "app",
         &[

@@ -1,14 +1,16 @@
 //! From configured models to running engines: the first time, after a failure, and on a reload.
 
-use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use wire::EngineInfo;
 
 use crate::config::Config;
+use crate::config::section::{Mistake, Mistakes};
 use crate::hw::heap;
+use crate::model::ModelFolder;
 use crate::pipeline::engine::{EngineError, EngineReport};
-use crate::pipeline::postprocess::{ModelFacts, PostprocessError};
+use crate::pipeline::postprocess::{ModelFacts, PostprocessError, PostprocessSpec};
 use crate::pipeline::preprocess::{Preprocess, PreprocessError};
 use crate::pipeline::worker::{Build, Fitting, Generation, ModelId, Swap};
 use crate::supervisor::Failure;
@@ -27,28 +29,47 @@ pub(super) enum BuildError {
         "model `{model}` has no [picture] in its model.toml: this version runs models on pictures only"
     )]
     NoPicture { model: String },
+    /// The release's folder cannot be read, or a pipeline's settings do not fit it.
+    #[error("the folder of model `{model}` will not do: {}", mistakes.join("; "))]
+    Folder { model: String, mistakes: Vec<String> },
     /// Its outputs are none that the pipeline's postprocess understands.
     #[error("pipeline `{pipeline}` cannot use model `{model}`")]
     Postprocess { pipeline: String, model: String, source: PostprocessError },
 }
 
-/// What a model's engine is made from. Changes when the configuration is read again.
+/// What a model's engine is made from. Changes when the configuration is read again, and with a release.
 #[derive(Debug, Clone)]
 pub(super) struct Plan {
-    inner: Arc<Mutex<(Arc<Config>, usize)>>,
+    inner: Arc<Mutex<Made>>,
+}
+
+/// See [`Plan`].
+#[derive(Debug, Clone)]
+pub(super) struct Made {
+    pub(super) config: Arc<Config>,
+    /// Which of the configured models.
+    pub(super) model: usize,
+    /// The folder of a release, instead of the configured one.
+    pub(super) folder: Option<PathBuf>,
 }
 
 impl Plan {
-    pub(super) fn new(config: Arc<Config>, model: usize) -> Self {
-        Self { inner: Arc::new(Mutex::new((config, model))) }
+    pub(super) fn new(config: Arc<Config>, model: usize, folder: Option<PathBuf>) -> Self {
+        Self { inner: Arc::new(Mutex::new(Made { config, model, folder })) }
     }
 
-    pub(super) fn get(&self) -> (Arc<Config>, usize) {
+    pub(super) fn get(&self) -> Made {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    pub(super) fn set(&self, config: Arc<Config>, model: usize) {
-        *self.inner.lock().unwrap_or_else(PoisonError::into_inner) = (config, model);
+    pub(super) fn set(&self, made: Made) {
+        *self.inner.lock().unwrap_or_else(PoisonError::into_inner) = made;
+    }
+}
+
+impl Made {
+    pub(super) fn name(&self) -> &str {
+        &self.config.models[self.model].name
     }
 }
 
@@ -65,7 +86,9 @@ pub(super) struct Engines {
 pub(super) struct Running {
     pub(super) plan: Plan,
     pub(super) swap: Swap,
-    pub(super) info: EngineInfo,
+    pub(super) info: Arc<Mutex<EngineInfo>>,
+    /// Held by whoever is about to change what runs.
+    pub(super) changing: Arc<Mutex<()>>,
 }
 
 impl Engines {
@@ -75,8 +98,7 @@ impl Engines {
 
     /// Opens the plan's model for all of its pipelines.
     pub(super) fn build(&self, plan: &Plan) -> Result<Generation, BuildError> {
-        let (config, model) = plan.get();
-        let generation = open(&config, model, &self.cache)?;
+        let generation = open(&plan.get(), &self.cache)?;
         let library =
             generation.engine().report().library.trim_start_matches("ONNX Runtime ").to_owned();
         *self.library.lock().unwrap_or_else(PoisonError::into_inner) = Some(library);
@@ -87,15 +109,21 @@ impl Engines {
     pub(super) fn rebuild(&self, plan: &Plan) -> Build {
         let (plan, cache) = (plan.clone(), self.cache.clone());
         Box::new(move || {
-            let (config, model) = plan.get();
-            open(&config, model, &cache)
+            open(&plan.get(), &cache)
                 .map_err(|error| Failure::retry("cannot open the model again", error))
         })
     }
 
     /// The plan's engine runs, and `swap` is the way to give it another model.
-    pub(super) fn runs(&mut self, plan: Plan, swap: Swap, info: EngineInfo) {
-        self.running.push(Running { plan, swap, info });
+    pub(super) fn runs(&mut self, plan: Plan, swap: Swap, info: EngineInfo) -> &Running {
+        let (info, changing) = (Arc::new(Mutex::new(info)), Arc::default());
+        self.running.push(Running { plan, swap, info, changing });
+        &self.running[self.running.len() - 1]
+    }
+
+    /// Where engines that were built for this device are kept.
+    pub(super) fn cache(&self) -> &Path {
+        &self.cache
     }
 
     /// Version of the library that runs the models, once one was opened.
@@ -105,7 +133,8 @@ impl Engines {
 
     /// What runs each model.
     pub(super) fn infos(&self) -> Vec<EngineInfo> {
-        self.running.iter().map(|running| running.info.clone()).collect()
+        let info = |running: &Running| lock(&running.info).clone();
+        self.running.iter().map(info).collect()
     }
 
     pub(super) fn running(&mut self) -> &mut [Running] {
@@ -113,11 +142,23 @@ impl Engines {
     }
 }
 
-/// Opens model `index` for all of its pipelines, runs it, and says what really runs it.
-fn open(config: &Config, index: usize, cache: &std::path::Path) -> Result<Generation, BuildError> {
+/// Opens the model for all of its pipelines, runs it, and says what really runs it.
+pub(super) fn open(made: &Made, cache: &Path) -> Result<Generation, BuildError> {
+    let (config, index) = (&made.config, made.model);
     let model = &config.models[index];
-    let folder = &model.folder;
     let name = || model.name.clone();
+    let (of_release, specs);
+    let folder = match &made.folder {
+        Some(path) => {
+            (of_release, specs) = released(made, path)?;
+            &of_release
+        }
+        None => {
+            let own = config.pipelines.iter().filter(|pipeline| pipeline.model == index);
+            specs = own.map(|pipeline| pipeline.postprocess.clone()).collect();
+            &model.folder
+        }
+    };
     let Some(picture) = &folder.picture else {
         return Err(BuildError::NoPicture { model: name() });
     };
@@ -134,11 +175,14 @@ fn open(config: &Config, index: usize, cache: &std::path::Path) -> Result<Genera
         input_index: folder.input,
     };
     let mut fittings = Vec::new();
-    for pipeline in config.pipelines.iter().filter(|pipeline| pipeline.model == index) {
+    let pipelines = config.pipelines.iter().filter(|pipeline| pipeline.model == index);
+    for (pipeline, spec) in pipelines.zip(&specs) {
         let preprocess = Preprocess::new(picture)
             .map_err(|source| BuildError::Preprocess { model: name(), source })?;
-        let postprocess = pipeline.postprocess.build(&facts).map_err(|source| {
-            BuildError::Postprocess { pipeline: pipeline.name.clone(), model: name(), source }
+        let postprocess = spec.build(&facts).map_err(|source| BuildError::Postprocess {
+            pipeline: pipeline.name.clone(),
+            model: name(),
+            source,
         })?;
         fittings.push(Fitting::new(preprocess, postprocess));
     }
@@ -152,6 +196,22 @@ fn open(config: &Config, index: usize, cache: &std::path::Path) -> Result<Genera
     heap::give_back();
     Ok(generation)
 }
+
+/// The folder of a release, and each pipeline's postprocess for it.
+fn released(made: &Made, path: &Path) -> Result<(ModelFolder, Postprocesses), BuildError> {
+    let refused = |mistakes: Vec<Mistake>| BuildError::Folder {
+        model: made.name().to_owned(),
+        mistakes: mistakes.iter().map(ToString::to_string).collect(),
+    };
+    let mistakes = Mistakes::new();
+    let Some(folder) = ModelFolder::read(path, &mistakes) else {
+        return Err(refused(mistakes.into_vec()));
+    };
+    let specs = made.config.postprocesses(made.model, &folder).map_err(refused)?;
+    Ok((folder, specs))
+}
+
+type Postprocesses = Vec<Arc<dyn PostprocessSpec>>;
 
 /// What really runs a model, for the log.
 fn log(model: &str, report: &EngineReport) {
@@ -174,4 +234,8 @@ pub(super) fn info(model: &str, generation: &Generation) -> EngineInfo {
         provider: report.provider.clone(),
         why_not: report.why_not.clone(),
     }
+}
+
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

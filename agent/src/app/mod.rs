@@ -162,7 +162,7 @@ impl House {
             );
             return Ok(());
         }
-        let plan = Plan::new(config.clone(), index);
+        let plan = Plan::new(config.clone(), index, None);
         let first =
             self.engines.build(&plan).map_err(|error| Ended::failed(exit::CONFIG, &error))?;
         let info = engines::info(&config.models[index].name, &first);

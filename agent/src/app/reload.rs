@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use super::Reread;
-use super::engines::{Engines, info};
+use super::engines::{Engines, Made, Plan, info, lock};
 use crate::config::Config;
 use crate::report;
 
@@ -24,7 +24,7 @@ impl Engines {
             }
         };
         let plans: Vec<_> = self.running().iter().map(|running| running.plan.clone()).collect();
-        let (before, _) = plans.first()?.get();
+        let before = plans.first()?.get().config;
         for what in needs_restart(&before, &next) {
             tracing::warn!(what, "changed in the configuration: takes effect at the next start");
         }
@@ -37,33 +37,34 @@ impl Engines {
     }
 
     /// Opens the model of `plan` anew where it changed, and swaps it in.
-    fn reload_one(
-        &mut self,
-        index: usize,
-        plan: &super::engines::Plan,
-        next: &Arc<Config>,
-    ) -> bool {
-        let (before, model) = plan.get();
-        let name = &before.models[model].name;
-        let Some(now) = next.models.iter().position(|model| model.name == *name) else {
+    fn reload_one(&mut self, index: usize, plan: &Plan, next: &Arc<Config>) -> bool {
+        let before = plan.get();
+        let name = before.name().to_owned();
+        let Some(now) = next.models.iter().position(|model| model.name == name) else {
             return false;
         };
-        if pipelines(&before, model) != pipelines(next, now)
-            || facts(&before, model) == facts(next, now)
-        {
+        let after = Made { config: next.clone(), model: now, folder: before.folder.clone() };
+        if pipelines(&before) != pipelines(&after) || facts(&before) == facts(&after) {
             return false;
         }
-        let trying = super::engines::Plan::new(next.clone(), now);
-        match self.build(&trying) {
+        let changing = self.running()[index].changing.clone();
+        let Ok(_changing) = changing.try_lock() else {
+            tracing::warn!(
+                model = name,
+                "a release of it is on its way: not reloaded, ask again later"
+            );
+            return false;
+        };
+        match self.build(&Plan::new(after.config.clone(), now, after.folder.clone())) {
             Ok(generation) => {
                 tracing::info!(
                     model = name,
                     version = &*generation.model().version,
                     "model swapped"
                 );
-                plan.set(next.clone(), now);
+                plan.set(after);
                 let running = &mut self.running()[index];
-                running.info = info(name, &generation);
+                *lock(&running.info) = info(&name, &generation);
                 running.swap.hand_over(generation);
                 true
             }
@@ -80,17 +81,20 @@ impl Engines {
     }
 }
 
-/// Names of the pipelines that use model `index`, in order.
-fn pipelines(config: &Config, index: usize) -> Vec<&str> {
-    let own = config.pipelines.iter().filter(|pipeline| pipeline.model == index);
+/// Names of the pipelines that use the model, in order.
+fn pipelines(made: &Made) -> Vec<&str> {
+    let own = made.config.pipelines.iter().filter(|pipeline| pipeline.model == made.model);
     own.map(|pipeline| pipeline.name.as_str()).collect()
 }
 
-/// All that a swap can change of model `index`, to be compared.
-fn facts(config: &Config, index: usize) -> String {
-    let own = config.pipelines.iter().filter(|pipeline| pipeline.model == index);
+/// All that a swap can change of the model, to be compared.
+fn facts(made: &Made) -> String {
+    let own = made.config.pipelines.iter().filter(|pipeline| pipeline.model == made.model);
     let postprocesses: Vec<_> = own.map(|pipeline| &pipeline.postprocess).collect();
-    format!("{:?} {postprocesses:?}", config.models[index])
+    let model = &made.config.models[made.model];
+    // While a release runs, the configured folder is not what would be loaded.
+    let folder = made.folder.is_none().then_some(&model.folder);
+    format!("{:?} {folder:?} {postprocesses:?}", model.engine)
 }
 
 /// What differs and cannot be taken without a restart.
@@ -110,8 +114,14 @@ fn needs_restart(before: &Config, next: &Config) -> Vec<&'static str> {
         ("onnxruntime", before.onnxruntime == next.onnxruntime),
         ("log", before.log == next.log),
         ("mqtt", before.mqtt == next.mqtt),
+        ("update", before.update == next.update && releases(before) == releases(next)),
         ("sinks", format!("{:?}", before.sinks) == format!("{:?}", next.sinks)),
         ("pipeline", pipeline(before) == pipeline(next)),
     ];
     parts.into_iter().filter(|(_, same)| !same).map(|(what, _)| what).collect()
+}
+
+/// Which models take which releases.
+fn releases(config: &Config) -> Vec<(&str, Option<&str>)> {
+    config.models.iter().map(|model| (model.name.as_str(), model.release.as_deref())).collect()
 }

@@ -7,6 +7,7 @@ use wire::topic::{Topics, is_name};
 
 use super::load::{load, merge};
 use super::section::{Mistake, Mistakes, Section, unknown};
+use super::tree::{At, Table};
 use crate::kinds;
 use crate::model::ModelFolder;
 use crate::mqtt::MqttSettings;
@@ -14,6 +15,7 @@ use crate::pipeline::engine::EngineSpec;
 use crate::pipeline::postprocess::PostprocessSpec;
 use crate::pipeline::sink::SinkSpec;
 use crate::pipeline::source::SourceSpec;
+use crate::update::UpdateSettings;
 
 /// Where the configuration is unless the command line says otherwise.
 pub const PATH_DEFAULT: &str = "/etc/vedette/vedette.toml";
@@ -43,6 +45,8 @@ pub struct ModelConfig {
     pub folder: ModelFolder,
     /// How it is opened.
     pub engine: Box<dyn EngineSpec>,
+    /// The model whose releases it takes; the folder is then what runs until the first one is committed.
+    pub release: Option<String>,
 }
 
 /// A configured pipeline.
@@ -58,6 +62,8 @@ pub struct PipelineConfig {
     pub model: usize,
     /// The model's postprocess with the pipeline's own settings over it.
     pub postprocess: Arc<dyn PostprocessSpec>,
+    /// Those settings, to be laid over a release's postprocess too.
+    over: Table,
     /// Which of the sinks.
     pub sinks: Vec<usize>,
 }
@@ -84,6 +90,8 @@ pub struct Config {
     pub onnxruntime: Option<PathBuf>,
     /// The broker, where there is one.
     pub mqtt: Option<MqttSettings>,
+    /// Where releases come from, where they do.
+    pub update: Option<UpdateSettings>,
     /// The models.
     pub models: Vec<ModelConfig>,
     /// The sinks.
@@ -113,6 +121,29 @@ impl Config {
             _ => Err(mistakes.into_vec()),
         }
     }
+
+    /// The postprocess of each pipeline of model `index`, in order, where the model is the one in `folder`.
+    ///
+    /// # Errors
+    /// What a pipeline's own settings have that this model's postprocess has not.
+    pub fn postprocesses(
+        &self,
+        index: usize,
+        folder: &ModelFolder,
+    ) -> Result<Vec<Arc<dyn PostprocessSpec>>, Vec<Mistake>> {
+        let mistakes = Mistakes::new();
+        let at = At::File(folder.path.join("model.toml").into(), 1);
+        let own = self.pipelines.iter().filter(|pipeline| pipeline.model == index);
+        let built: Vec<_> = own
+            .filter_map(|pipeline| {
+                let mut table = folder.postprocess.clone();
+                merge(&mut table, pipeline.over.clone());
+                let section = Section::top(&table, at.clone(), &folder.path, &mistakes);
+                kinds::build(kinds::POSTPROCESSES, section).map(Arc::from)
+            })
+            .collect();
+        if mistakes.is_empty() { Ok(built) } else { Err(mistakes.into_vec()) }
+    }
 }
 
 /// Reads the top table. `None` only where a mistake was noted.
@@ -129,7 +160,12 @@ fn read(top: Section<'_>, mistakes: &Mistakes) -> Option<Config> {
         section.finish();
         settings
     });
-    let models = models(&top, mistakes);
+    let update = top.section("update").map(|section| {
+        let settings = UpdateSettings::read(&section);
+        section.finish();
+        settings
+    });
+    let models = models(&top, update.is_some(), mistakes);
     let sinks = sinks(&top, mqtt.is_some());
     let pipelines = pipelines(&top, &models, &sinks, mqtt.is_some());
     top.finish();
@@ -141,6 +177,7 @@ fn read(top: Section<'_>, mistakes: &Mistakes) -> Option<Config> {
         log,
         onnxruntime,
         mqtt,
+        update,
         models,
         sinks,
         pipelines: pipelines?,
@@ -188,7 +225,7 @@ fn log(top: &Section<'_>) -> LogSettings {
 /// Each named thing and, unless there was a mistake in it, the thing.
 type Named<T> = Vec<(String, Option<T>)>;
 
-fn models(top: &Section<'_>, mistakes: &Mistakes) -> Named<ModelConfig> {
+fn models(top: &Section<'_>, update: bool, mistakes: &Mistakes) -> Named<ModelConfig> {
     let mut models = Vec::new();
     for (name, section) in top.named("models") {
         if !is_name(name) {
@@ -206,11 +243,25 @@ fn models(top: &Section<'_>, mistakes: &Mistakes) -> Named<ModelConfig> {
                 None
             })
         };
+        let release = section.text("release");
+        match &release {
+            Some(release) if !is_name(release) => {
+                section.mistake("release", wire::topic::BadName(release.clone()).to_string());
+            }
+            Some(_) if !update => {
+                section.mistake(
+                    "release",
+                    "needs a repository: add [update] with its `url` and `root`",
+                );
+            }
+            _ => {}
+        }
         section.finish();
         let model = folder.zip(engine).map(|(folder, engine)| ModelConfig {
             name: name.to_owned(),
             folder,
             engine,
+            release,
         });
         models.push((name.to_owned(), model));
     }
@@ -299,7 +350,7 @@ fn pipeline(
     let model = model.and_then(|index| Some((index, models.get(index)?.1.as_ref()?)));
     let postprocess = model.and_then(|(_, model)| {
         let mut table = model.folder.postprocess.clone();
-        merge(&mut table, over);
+        merge(&mut table, over.clone());
         kinds::build(kinds::POSTPROCESSES, section.with("postprocess", &table))
     });
     section.finish();
@@ -311,6 +362,7 @@ fn pipeline(
         model,
         postprocess: postprocess?.into(),
         sinks: found?,
+        over,
     })
 }
 

@@ -35,8 +35,14 @@ const INFLIGHT: u16 = 100;
 /// How long a goodbye may take.
 const GOODBYE: Duration = Duration::from_millis(1500);
 
+/// Most topics that are listened to: a few for each model.
+const TOPICS_MAX: usize = 1024;
+
 /// A topic and what is to stand on it.
 type Retained = (String, Vec<u8>);
+
+/// A topic and who is woken by a message on it.
+type Call = (String, Arc<tokio::sync::Notify>);
 
 /// The data path's end of the connection.
 #[derive(Debug, Clone)]
@@ -44,6 +50,7 @@ pub struct Link {
     queue: Arc<Queue>,
     topics: Topics,
     retained: Arc<Mutex<Vec<Retained>>>,
+    calls: Arc<Mutex<Vec<Call>>>,
     news: Arc<tokio::sync::Notify>,
 }
 
@@ -71,6 +78,35 @@ impl Link {
         self.news.notify_one();
     }
 
+    /// What wakes on every message on `topic`, whatever it says. Retained messages do not count: they were said
+    /// before, and would wake every device at every reconnect.
+    #[must_use]
+    pub fn on(&self, topic: &str) -> Arc<tokio::sync::Notify> {
+        let mut calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, bell)) = calls.iter().find(|(known, _)| known == topic) {
+            return bell.clone();
+        }
+        let bell = Arc::<tokio::sync::Notify>::default();
+        if calls.len() < TOPICS_MAX {
+            calls.push((topic.to_owned(), bell.clone()));
+        }
+        drop(calls);
+        self.news.notify_one();
+        bell
+    }
+
+    fn called(&self, topic: &str) {
+        let calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, bell)) = calls.iter().find(|(known, _)| known == topic) {
+            bell.notify_one();
+        }
+    }
+
+    fn listened_to(&self) -> Vec<String> {
+        let calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
+        calls.iter().map(|(topic, _)| topic.clone()).collect()
+    }
+
     fn retained(&self) -> Vec<Retained> {
         self.retained.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -88,6 +124,7 @@ pub fn start(
         queue: Arc::new(Queue::new(settings.queue)),
         topics: topics.clone(),
         retained: Arc::default(),
+        calls: Arc::default(),
         news: Arc::default(),
     };
     let (settings, stop, said) = (settings.clone(), supervisor.stop().clone(), said.clone());
@@ -123,7 +160,7 @@ async fn talk(
     }
     let (client, events) = AsyncClient::new(options, REQUESTS);
     let state = Connection::default();
-    let mut polling = std::pin::pin!(poll(events, &settings, &state, &stop));
+    let mut polling = std::pin::pin!(poll(events, &link, &settings, &state, &stop));
     tokio::select! {
         published = publish(&link, &client, &said, &state, settings.qos()) => {
             // What is left to do is to send the goodbye, to a broker that may hang.
@@ -176,7 +213,13 @@ impl Connection {
 }
 
 /// Keeps the connection, with pauses between attempts, until we said goodbye or stopped without one.
-async fn poll(mut events: EventLoop, settings: &MqttSettings, state: &Connection, stop: &Stop) {
+async fn poll(
+    mut events: EventLoop,
+    link: &Link,
+    settings: &MqttSettings,
+    state: &Connection,
+    stop: &Stop,
+) {
     let (mut pause, mut complained) = (Pause::default(), String::new());
     let mut since = std::time::Instant::now();
     loop {
@@ -188,6 +231,9 @@ async fn poll(mut events: EventLoop, settings: &MqttSettings, state: &Connection
                 state.set(true);
             }
             Ok(Event::Incoming(Packet::PubAck(_))) => state.acknowledged(),
+            Ok(Event::Incoming(Packet::Publish(message))) if !message.retain => {
+                link.called(&message.topic);
+            }
             Ok(Event::Outgoing(Outgoing::Disconnect)) => return,
             Ok(_) => {}
             Err(error) => {
@@ -284,6 +330,9 @@ async fn greet(
     for (topic, body) in std::iter::once(online).chain(link.retained()) {
         state.sends();
         client.publish(topic, QoS::AtLeastOnce, true, body).await.map_err(gone)?;
+    }
+    for topic in link.listened_to() {
+        client.subscribe(topic, QoS::AtLeastOnce).await.map_err(gone)?;
     }
     Ok(())
 }

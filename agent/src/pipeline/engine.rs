@@ -98,6 +98,12 @@ pub trait EngineSpec: Debug + Send + Sync {
     /// # Errors
     /// [`EngineError`], [`EngineError::Run`] excepted.
     fn open(&self, model: &ModelFiles<'_>) -> Result<Arc<dyn Engine>, EngineError>;
+
+    /// These settings as those of ONNX Runtime, which can open a model in another process; `None` for an engine
+    /// that is none.
+    fn options(&self) -> Option<&crate::hw::ort::Options> {
+        None
+    }
 }
 
 /// One loaded model that runs.

@@ -283,6 +283,10 @@ impl EngineSpec for Options {
     fn open(&self, model: &ModelFiles<'_>) -> Result<Arc<dyn Engine>, EngineError> {
         self.open_with(Runtime::open(None)?, model).map(|(engine, _)| engine)
     }
+
+    fn options(&self) -> Option<&Options> {
+        Some(self)
+    }
 }
 
 fn read_providers(section: &Section<'_>) -> Option<Vec<Provider>> {

@@ -1,0 +1,163 @@
+//! What the owner of the device asks of the running daemon, and the socket over which it is asked.
+//!
+//! `control.sock` in the state directory, for the directory's owner alone. One request and one answer a
+//! connection, each one line of JSON.
+
+use std::io;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::{mpsc, oneshot};
+
+/// The socket's name in the state directory.
+pub const SOCKET: &str = "control.sock";
+
+/// Longest request: a path and a few words.
+const REQUEST_BYTES_MAX: u64 = 16 << 10;
+
+/// How long a request may take to arrive once the connection is there.
+const REQUEST_TIME: Duration = Duration::from_secs(5);
+
+/// What can be asked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "verb", rename_all = "snake_case")]
+pub enum Command {
+    /// Look for releases now.
+    Check,
+    /// Take the release in a bundle.
+    Install {
+        /// The bundle, absolute.
+        bundle: PathBuf,
+    },
+    /// Go back to what was committed before.
+    Rollback {
+        /// Which slot; `None`: the only one.
+        slot: Option<String>,
+        /// Which version is expected there; `None`: whatever it is.
+        to: Option<String>,
+    },
+}
+
+/// What came of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Answer {
+    /// Whether all went well.
+    pub ok: bool,
+    /// A line for each slot.
+    pub lines: Vec<String>,
+}
+
+/// A command on its way to one slot's worker.
+#[derive(Debug)]
+pub(super) struct Asked {
+    pub(super) command: Command,
+    pub(super) reply: oneshot::Sender<Result<String, String>>,
+}
+
+/// The way to the workers of the slots, by name.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Desk(pub(super) Vec<(String, mpsc::Sender<Asked>)>);
+
+impl Desk {
+    /// Passes `command` on to whom it concerns, and waits for what comes of it.
+    async fn ask(&self, command: &Command) -> Answer {
+        let whom: Vec<_> = match command {
+            Command::Rollback { slot: Some(slot), .. } => {
+                self.0.iter().filter(|(name, _)| name == slot).collect()
+            }
+            _ => self.0.iter().collect(),
+        };
+        let wrong = |line: String| Answer { ok: false, lines: vec![line] };
+        match (command, whom.len()) {
+            (Command::Rollback { slot: Some(slot), .. }, 0) => {
+                let names: Vec<&str> = self.0.iter().map(|(name, _)| name.as_str()).collect();
+                return wrong(format!(
+                    "no model `{slot}` takes releases; those that do: {}",
+                    names.join(", ")
+                ));
+            }
+            (Command::Rollback { slot: None, .. }, count) if count > 1 => {
+                return wrong("several models take releases: say which one".to_owned());
+            }
+            _ => {}
+        }
+        let mut answer = Answer { ok: true, lines: Vec::new() };
+        for (slot, worker) in whom {
+            let (reply, replied) = oneshot::channel();
+            let asked = Asked { command: command.clone(), reply };
+            let said = match worker.send(asked).await {
+                Ok(()) => replied.await.unwrap_or_else(|_| Err("the daemon is ending".to_owned())),
+                Err(_) => Err("the daemon is ending".to_owned()),
+            };
+            answer.ok &= said.is_ok();
+            let (Ok(line) | Err(line)) = said;
+            answer.lines.push(format!("{slot}: {line}"));
+        }
+        answer
+    }
+}
+
+/// Listens below `state_dir`, with what a dead daemon left there removed: the directory is locked by us.
+pub(super) fn listen(state_dir: &Path) -> io::Result<UnixListener> {
+    let path = state_dir.join(SOCKET);
+    match std::fs::remove_file(&path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let listener = UnixListener::bind(&path)?;
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
+    Ok(listener)
+}
+
+/// Answers one connection. Who hangs up early hears nothing; what was begun goes on.
+pub(super) async fn answer(stream: UnixStream, desk: &Desk) -> io::Result<()> {
+    let (read, mut write) = stream.into_split();
+    let mut line = String::new();
+    let mut reader = BufReader::new(read.take(REQUEST_BYTES_MAX));
+    tokio::time::timeout(REQUEST_TIME, reader.read_line(&mut line)).await??;
+    let answer = match serde_json::from_str(&line) {
+        Ok(command) => desk.ask(&command).await,
+        Err(error) => Answer { ok: false, lines: vec![format!("no such request: {error}")] },
+    };
+    let mut body = serde_json::to_vec(&answer)?;
+    body.push(b'\n');
+    write.write_all(&body).await
+}
+
+/// Asks the daemon that uses `state_dir`. `None` where none listens there.
+///
+/// Blocks until the answer is there; a release takes the time that its terms say.
+///
+/// # Errors
+/// The daemon ended before it answered.
+pub fn ask(state_dir: &Path, command: &Command) -> io::Result<Option<Answer>> {
+    use std::io::{BufRead as _, Write as _};
+    let mut stream = match std::os::unix::net::UnixStream::connect(state_dir.join(SOCKET)) {
+        Ok(stream) => stream,
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused
+            ) =>
+        {
+            return Ok(None);
+        }
+        Err(error) => return Err(error),
+    };
+    let mut request = serde_json::to_vec(command)?;
+    request.push(b'\n');
+    stream.write_all(&request)?;
+    let mut line = String::new();
+    std::io::BufReader::new(stream).read_line(&mut line)?;
+    if line.is_empty() {
+        return Err(io::Error::new(
+            io::ErrorKind::UnexpectedEof,
+            "the daemon ended before it answered",
+        ));
+    }
+    Ok(Some(serde_json::from_str(&line)?))
+}

@@ -1,0 +1,342 @@
+//! One slot's record, and how it changes: the machine's step together with what the step does to the record. Pure.
+//!
+//! The record that comes back is written down before its action is done. So the tries are counted *before* the
+//! model is loaded, the commit is *in* the write that enters its phase, and a refusal is in the record before
+//! anything else is done about it: `tests/update_simulation.rs` takes thousands of unlucky devices through it.
+
+use serde::{Deserialize, Serialize};
+use wire::{Phase, Refusal, ReleaseRef};
+
+use super::machine::{Action, Event, Unexpected, step};
+
+/// Loads of a model that may end badly before it is refused. After one, a tenth of the devices with a shaky power
+/// supply would refuse a good model; after three, one in a hundred.
+pub const TRIES: u32 = 3;
+
+/// Steps of one deployment, the download's not counted, before it is ended whatever it does: Mender's number.
+pub const STEPS_MAX: u32 = 28;
+
+/// A release that is or was committed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Installed {
+    /// Which.
+    pub release: ReleaseRef,
+    /// Nothing below this counter is returned to.
+    pub min_counter: u64,
+}
+
+/// A release that is under way.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Offered {
+    /// Which.
+    pub installed: Installed,
+    /// Loads that are left.
+    pub tries_left: u32,
+    /// Steps so far.
+    pub steps: u32,
+    /// Whether it was committed.
+    pub committed: bool,
+    /// Where and why it failed.
+    pub failed: Option<(Phase, String)>,
+}
+
+/// Everything that is known of one slot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SlotRecord {
+    /// Its name.
+    pub slot: String,
+    /// What is being done.
+    pub phase: Phase,
+    /// What is committed; `None`: the configured folder.
+    pub good: Option<Installed>,
+    /// What was committed before.
+    pub previous: Option<Installed>,
+    /// Whether there is something to return to: `previous`, or the configured folder where that is `None`.
+    pub returnable: bool,
+    /// What is under way.
+    pub offered: Option<Offered>,
+    /// The last release that was refused.
+    pub refused: Option<Refusal>,
+    /// Highest counter that was ever committed: nothing up to it is taken from the network again.
+    pub floor: u64,
+    /// Highest `min_counter` that was ever committed.
+    pub min_counter: u64,
+}
+
+/// An event, with what is to be known of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Happened {
+    /// A release is to be taken.
+    Offered(Installed),
+    /// The release did not do well.
+    Failed(String),
+    /// The daemon began anew.
+    Restarted,
+    /// The owner wants the one before.
+    Ordered,
+    /// One that needs no words.
+    Plain(Event),
+}
+
+impl SlotRecord {
+    /// A slot that never took a release.
+    #[must_use]
+    pub fn new(slot: &str) -> Self {
+        Self {
+            slot: slot.to_owned(),
+            phase: Phase::Idle,
+            good: None,
+            previous: None,
+            returnable: false,
+            offered: None,
+            refused: None,
+            floor: 0,
+            min_counter: 0,
+        }
+    }
+
+    /// The counter of what would be returned to; `None` where nothing may be.
+    #[must_use]
+    pub fn way_back(&self) -> Option<u64> {
+        let counter = self.previous.as_ref().map_or(0, |previous| previous.release.counter);
+        (self.returnable && counter >= self.min_counter).then_some(counter)
+    }
+
+    /// The record after `happened`, and what is then to be done.
+    ///
+    /// # Errors
+    /// [`Unexpected`] where it cannot happen now.
+    pub fn walk(&self, happened: Happened) -> Result<(Self, Action), Unexpected> {
+        let mut next = self.clone();
+        let event = next.note(happened)?;
+        let (phase, action) = step(self.phase, event)?;
+        next.phase = phase;
+        if phase == Phase::Rehearsing || (phase == Phase::Probation && event == Event::Restarted) {
+            // Before the model is loaded: a crash, a hang or a power cut counts.
+            if let Some(offered) = &mut next.offered {
+                offered.tries_left = offered.tries_left.saturating_sub(1);
+            }
+        }
+        match (self.phase, phase) {
+            (Phase::Trialing, Phase::Committing) => next.commit(),
+            (from, Phase::RollingBack) if from != Phase::RollingBack => next.go_back(),
+            (from, Phase::Refusing) if from != Phase::Refusing => next.refuse(),
+            (Phase::Idle, Phase::Fetching) => {}
+            (_, Phase::Idle) => next.offered = None,
+            _ => {}
+        }
+        Ok((next, action))
+    }
+
+    /// What `happened` is to the machine, with its words kept.
+    fn note(&mut self, happened: Happened) -> Result<Event, Unexpected> {
+        let phase = self.phase;
+        let event = match happened {
+            Happened::Offered(installed) => {
+                if phase == Phase::Idle {
+                    let (tries_left, steps) = (TRIES, 0);
+                    let failed = None;
+                    self.offered =
+                        Some(Offered { installed, tries_left, steps, committed: false, failed });
+                }
+                Event::Offered
+            }
+            Happened::Failed(reason) => {
+                self.fail(reason);
+                Event::Failed
+            }
+            Happened::Ordered => {
+                if phase == Phase::Idle {
+                    let Some(installed) = self.good.clone() else {
+                        return Err(Unexpected(phase, Event::Ordered));
+                    };
+                    let (tries_left, steps) = (0, 0);
+                    let failed = None;
+                    self.offered =
+                        Some(Offered { installed, tries_left, steps, committed: true, failed });
+                }
+                self.fail("the owner of the device went back".to_owned());
+                Event::Ordered
+            }
+            Happened::Restarted => {
+                let spent = self.offered.as_ref().is_some_and(|offered| offered.tries_left == 0);
+                let loaded = matches!(
+                    phase,
+                    Phase::Rehearsing | Phase::Trialing | Phase::Committing | Phase::Probation
+                );
+                if loaded && spent {
+                    self.fail(format!("the daemon or the device died {TRIES} times with it"));
+                    Event::Exhausted
+                } else {
+                    Event::Restarted
+                }
+            }
+            Happened::Plain(event) => event,
+        };
+        Ok(self.count(event))
+    }
+
+    /// Counts a step, and ends a deployment that goes round in circles.
+    fn count(&mut self, event: Event) -> Event {
+        let phase = self.phase;
+        let counted = matches!(
+            phase,
+            Phase::Rehearsing | Phase::Trialing | Phase::Committing | Phase::Probation
+        );
+        let Some(offered) = self.offered.as_mut().filter(|_| counted) else { return event };
+        offered.steps += 1;
+        if offered.steps <= STEPS_MAX {
+            return event;
+        }
+        self.fail(format!("it did not come to an end within {STEPS_MAX} steps"));
+        Event::Failed
+    }
+
+    fn fail(&mut self, reason: String) {
+        let phase = self.phase;
+        if let Some(offered) = &mut self.offered {
+            offered.failed.get_or_insert((phase, reason));
+        }
+    }
+
+    fn commit(&mut self) {
+        let Some(offered) = &mut self.offered else { return };
+        offered.committed = true;
+        let installed = offered.installed.clone();
+        self.floor = self.floor.max(installed.release.counter);
+        self.min_counter = self.min_counter.max(installed.min_counter);
+        self.previous = self.good.replace(installed);
+        self.returnable = true;
+        self.refused = None;
+    }
+
+    fn go_back(&mut self) {
+        if !self.offered.as_ref().is_some_and(|offered| offered.committed) {
+            return;
+        }
+        if self.way_back().is_some() {
+            self.good = self.previous.take();
+            self.returnable = false;
+        } else if let Some((_, reason)) =
+            self.offered.as_mut().and_then(|offered| offered.failed.as_mut())
+        {
+            reason.push_str("; it stays nevertheless, since nothing may be returned to");
+        }
+    }
+
+    fn refuse(&mut self) {
+        if let Some(offered) = &self.offered {
+            let unknown = || (self.phase, "no reason was given".to_owned());
+            let (phase, reason) = offered.failed.clone().unwrap_or_else(unknown);
+            let release = offered.installed.release.clone();
+            self.refused = Some(Refusal { release, phase, reason });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use wire::Digest;
+
+    use super::*;
+
+    fn release(counter: u64, min_counter: u64) -> Installed {
+        let release = ReleaseRef {
+            version: format!("{counter}.0.0"),
+            counter,
+            release: Digest::of(&counter.to_be_bytes()),
+        };
+        Installed { release, min_counter }
+    }
+
+    /// `record` after each of `events`.
+    fn walked(mut record: SlotRecord, events: &[Happened]) -> SlotRecord {
+        for event in events {
+            record = record.walk(event.clone()).unwrap().0;
+        }
+        record
+    }
+
+    fn installed(counter: u64, min_counter: u64) -> Vec<Happened> {
+        let plain = [
+            Event::Fetched,
+            Event::Staged,
+            Event::Rehearsed,
+            Event::Passed,
+            Event::Committed,
+            Event::Survived,
+        ];
+        std::iter::once(Happened::Offered(release(counter, min_counter)))
+            .chain(plain.map(Happened::Plain))
+            .collect()
+    }
+
+    fn good(record: &SlotRecord) -> Option<u64> {
+        record.good.as_ref().map(|good| good.release.counter)
+    }
+
+    #[test]
+    fn a_release_is_good_from_the_write_that_commits_it_and_the_one_before_is_kept() {
+        let first = walked(SlotRecord::new("s"), &installed(1, 0));
+        assert_eq!((good(&first), first.way_back(), first.floor), (Some(1), Some(0), 1));
+        let trialing = walked(first.clone(), &installed(2, 0)[..4]);
+        assert_eq!((trialing.phase, good(&trialing)), (Phase::Trialing, Some(1)));
+        let committing = walked(first, &installed(2, 0)[..5]);
+        assert_eq!((committing.phase, good(&committing)), (Phase::Committing, Some(2)));
+        assert_eq!(committing.way_back(), Some(1));
+    }
+
+    #[test]
+    fn a_release_that_fails_in_probation_is_refused_and_the_one_before_returns() {
+        let first = walked(SlotRecord::new("s"), &installed(1, 0));
+        let probation = walked(first, &installed(2, 0)[..6]);
+        let back = walked(probation, &[Happened::Failed("too slow".to_owned())]);
+        assert_eq!((back.phase, good(&back)), (Phase::RollingBack, Some(1)));
+        // The action may be done twice, and the record does not go back twice.
+        let again = walked(back, &[Happened::Restarted, Happened::Plain(Event::RolledBack)]);
+        let refused = again.refused.clone().unwrap();
+        assert_eq!((refused.release.counter, refused.phase), (2, Phase::Probation));
+        let idle = walked(again, &[Happened::Restarted, Happened::Plain(Event::Refused)]);
+        assert_eq!((idle.phase, good(&idle), idle.floor), (Phase::Idle, Some(1), 2));
+        assert_eq!(idle.refused.unwrap().reason, "too slow");
+    }
+
+    #[test]
+    fn three_deaths_end_it_and_two_do_not() {
+        let staged = walked(SlotRecord::new("s"), &installed(1, 0)[..3]);
+        assert_eq!(staged.offered.as_ref().unwrap().tries_left, 2);
+        let twice = walked(staged, &[Happened::Restarted, Happened::Restarted]);
+        assert_eq!(
+            (twice.phase, twice.offered.as_ref().unwrap().tries_left),
+            (Phase::Rehearsing, 0)
+        );
+        let lucky = walked(twice.clone(), &[Happened::Plain(Event::Rehearsed)]);
+        assert_eq!(lucky.phase, Phase::Trialing);
+        let dead = walked(twice, &[Happened::Restarted]);
+        assert_eq!((dead.phase, good(&dead)), (Phase::RollingBack, None));
+    }
+
+    #[test]
+    fn nothing_below_the_signed_minimum_is_returned_to() {
+        let first = walked(SlotRecord::new("s"), &installed(1, 0));
+        let second = walked(first, &installed(5, 3));
+        assert_eq!(second.way_back(), None);
+        let back = walked(second, &[Happened::Ordered, Happened::Plain(Event::RolledBack)]);
+        assert_eq!(good(&back), Some(5));
+        assert!(back.refused.unwrap().reason.ends_with("nothing may be returned to"));
+    }
+
+    #[test]
+    fn going_round_in_circles_ends() {
+        let mut record = walked(SlotRecord::new("s"), &installed(1, 0)[..4]);
+        for _ in 0..2 * STEPS_MAX {
+            // A clean stop gives the try back.
+            if let Some(offered) = &mut record.offered {
+                offered.tries_left = TRIES;
+            }
+            let Ok((next, _)) = record.walk(Happened::Restarted) else { panic!("{record:?}") };
+            record = next;
+        }
+        assert!(matches!(record.phase, Phase::Refusing), "{record:?}");
+    }
+}
