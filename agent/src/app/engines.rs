@@ -88,7 +88,7 @@ pub(super) struct Running {
     pub(super) swap: Swap,
     pub(super) info: Arc<Mutex<EngineInfo>>,
     /// Held by whoever is about to change what runs.
-    pub(super) changing: Arc<Mutex<()>>,
+    pub(super) changing: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Engines {

@@ -1,6 +1,7 @@
 //! The composition root: opens everything, starts everything, drains with a deadline.
 
 mod engines;
+mod releases;
 mod reload;
 
 use std::path::PathBuf;
@@ -11,6 +12,7 @@ use std::time::{Duration, Instant};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use self::engines::{Engines, Plan};
+use self::releases::Slot;
 use crate::config::Config;
 use crate::config::section::Mistake;
 use crate::disk::StateDir;
@@ -26,6 +28,7 @@ use crate::report;
 use crate::said::{InfoParts, Said};
 use crate::stop::Stop;
 use crate::supervisor::{Supervisor, exit};
+use crate::update::{Booted, Live};
 
 /// How long ending may take, from the signal to the last byte.
 const DRAIN: Duration = Duration::from_secs(5);
@@ -90,6 +93,9 @@ struct House {
     pipelines: Vec<(Arc<str>, Arc<Health>)>,
     link: Option<Link>,
     said: Arc<Said>,
+    /// Rung when a release was taken or left.
+    changed: Arc<tokio::sync::Notify>,
+    config: Arc<Config>,
 }
 
 impl House {
@@ -114,7 +120,10 @@ impl House {
             .enumerate()
             .map(|(index, sink)| used(index).then(|| sink.spec.start(&context)))
             .collect();
+        let config = Arc::new(config);
         let mut house = Self {
+            changed: Arc::default(),
+            config: config.clone(),
             queues: sinks.iter().flatten().chain(link.iter().map(Link::queue)).cloned().collect(),
             engines: Engines::new(state.path().join("engines")),
             supervisor,
@@ -123,12 +132,14 @@ impl House {
             link,
             said,
         };
-        let config = Arc::new(config);
         let reaper = house.reaper()?;
+        let mut slots = Vec::new();
         for index in 0..config.models.len() {
-            house.start_engine(&config, index, &sinks, &reaper)?;
+            let booted = releases::boot(&config, index, state)?;
+            slots.extend(house.start_engine(index, booted, &sinks, &reaper)?);
         }
-        house.tell(&config);
+        house.tell();
+        house.take_releases(slots, state);
         Ok(house)
     }
 
@@ -145,14 +156,16 @@ impl House {
         Ok(reaper)
     }
 
-    /// Opens model `index` and starts its threads and its pipelines' captures.
+    /// Opens model `index` and starts its threads and its pipelines' captures. What a worker for its releases
+    /// needs, where it takes releases.
     fn start_engine(
         &mut self,
-        config: &Arc<Config>,
         index: usize,
+        mut slot: Option<Slot>,
         sinks: &[Option<Arc<Queue>>],
         reaper: &crate::pipeline::worker::Reaper,
-    ) -> Result<(), Ended> {
+    ) -> Result<Option<(Live, Booted)>, Ended> {
+        let config = &self.config.clone();
         let pipelines: Vec<_> =
             config.pipelines.iter().filter(|pipeline| pipeline.model == index).collect();
         if pipelines.is_empty() {
@@ -160,11 +173,10 @@ impl House {
                 model = config.models[index].name,
                 "no pipeline uses this model: not opened"
             );
-            return Ok(());
+            return Ok(None);
         }
-        let plan = Plan::new(config.clone(), index, None);
-        let first =
-            self.engines.build(&plan).map_err(|error| Ended::failed(exit::CONFIG, &error))?;
+        let plan = Plan::new(config.clone(), index, slot.as_ref().and_then(Slot::folder));
+        let first = Arc::new(self.first(&plan, slot.as_mut())?);
         let info = engines::info(&config.models[index].name, &first);
         let rates: Vec<Option<f64>> =
             pipelines.iter().map(|pipeline| pipeline.source.rate_hz()).collect();
@@ -198,10 +210,17 @@ impl House {
         let build = self.engines.rebuild(&plan);
         let mut worker = Worker::new(desk.clone(), seats, build, reaper.clone(), self.said.clone());
         let swap = worker.swap();
+        let current = Arc::downgrade(&first);
         swap.hand_over(first);
-        self.engines.runs(plan, swap, info);
+        let healths = self.pipelines.iter().rev().take(pipelines.len());
+        let healths = healths.map(|(_, health)| health.clone()).collect();
+        let cache = self.engines.cache().to_owned();
+        let running = self.engines.runs(plan, swap, info);
+        let live =
+            slot.map(|slot| slot.live(running, healths, current, &cache, self.changed.clone()));
         self.desks.push(desk);
-        self.thread(&format!("run {}", config.models[index].name), move || worker.work())
+        self.thread(&format!("run {}", config.models[index].name), move || worker.work())?;
+        Ok(live)
     }
 
     fn thread<W>(&self, name: &str, work: W) -> Result<(), Ended>
@@ -212,8 +231,8 @@ impl House {
     }
 
     /// Publishes what the device is and runs.
-    fn tell(&self, config: &Config) {
-        let Some(link) = &self.link else { return };
+    fn tell(&self) {
+        let (Some(link), config) = (&self.link, &self.config) else { return };
         let pipelines = config.pipelines.iter().map(|pipeline| wire::PipelineInfo {
             name: pipeline.name.clone(),
             source: pipeline.source_kind.clone(),
@@ -257,6 +276,7 @@ impl House {
                     break;
                 }
                 _ = hangup.recv() => self.reload(&reread),
+                () = self.changed.notified() => self.tell(),
                 _ = figures.tick() => self.log_figures(),
             }
         }
@@ -270,7 +290,8 @@ impl House {
         // Loading a model takes the time it takes: frames flow meanwhile, only other signals wait.
         let reloaded = tokio::task::block_in_place(|| self.engines.reload(reread));
         if let Some(config) = reloaded {
-            self.tell(&config);
+            self.config = config;
+            self.tell();
         }
     }
 

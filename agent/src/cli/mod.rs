@@ -8,6 +8,7 @@ mod kinds;
 mod man;
 mod model;
 mod open;
+mod releases;
 mod run;
 
 use std::io::Write as _;
@@ -42,8 +43,12 @@ enum Command {
     Kinds(kinds::Kinds),
     /// Draw what a model sees in one picture
     Annotate(annotate::Annotate),
-    /// Look at models: verify one before it serves
+    /// Look at models: verify one before it serves, list the releases, go back to the one before
     Model(model::ModelCommand),
+    /// Show which releases are installed, under way and refused
+    Status(releases::Status),
+    /// Look for releases, or take one from a bundle
+    Update(releases::UpdateCommand),
     /// Time a model's runs
     Bench(bench::Bench),
     /// Print shell completions
@@ -68,6 +73,8 @@ impl Cli {
             Command::Completions(command) => command.run(),
             Command::Man(command) => command.run(),
             Command::Model(command) => command.run(),
+            Command::Status(command) => command.run(),
+            Command::Update(command) => command.run(),
             Command::OpenModel(command) => command.run(),
         })
     }

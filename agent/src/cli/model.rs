@@ -33,6 +33,10 @@ pub(super) struct ModelCommand {
 enum What {
     /// Check a model: its graph, its model.toml, and its golden samples in a process of their own
     Verify(Verify),
+    /// Show which releases are installed, under way and refused
+    List(super::releases::Status),
+    /// Go back to the release before; also while no daemon runs
+    Rollback(super::releases::Rollback),
 }
 
 #[derive(Debug, Args)]
@@ -64,6 +68,8 @@ impl ModelCommand {
     pub(super) fn run(self) -> u8 {
         match self.what {
             What::Verify(command) => command.run(),
+            What::List(command) => command.run(),
+            What::Rollback(command) => command.run(),
         }
     }
 }

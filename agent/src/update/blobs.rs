@@ -1,10 +1,9 @@
 //! Files of releases by their digest: `blobs/<sha256>` whole and verified, `partial/<sha256>/` on their way.
 //!
 //! A partial file is `data`, and `mark`: how many of its chunks are verified. Data is durable before its mark
-//! says so; after a kill or a power cut the download goes on behind the mark, and nothing before it is hashed
+//! says so, and what lies behind the mark is the unverified begin of the next chunk; after a kill or a power cut the download goes on behind the mark, and nothing before it is hashed
 //! again. That each chunk is what the signed document says makes the whole what it says, too: the document
-//! was checked to have a hash for every chunk, so nothing of a blob is unverified. The digest of the whole is
-//! computed besides where the file came in one go.
+//! was checked to have a hash for every chunk, so nothing of a blob is unverified.
 //!
 //! **Invariant:** no byte of a release is used before it is verified: [`Blobs::path`] is only for those that
 //! [`Partial::finish`] put there, and that takes a file whose every chunk was accepted by [`Partial::accept`].
@@ -150,26 +149,43 @@ impl Partial {
         CHUNK_BYTES.min(self.file.length - self.offset())
     }
 
-    /// Writes bytes of the next chunk, `within` bytes behind its begin. They are nothing until it is accepted.
+    /// What lies behind the verified chunks: the begin of the next one, as far as it came. Unverified.
     ///
     /// # Errors
     /// The disk's.
-    pub fn write(&self, within: u64, bytes: &[u8]) -> io::Result<()> {
-        self.data.write_all_at(bytes, self.offset() + within)
+    pub fn tail(&self) -> io::Result<Vec<u8>> {
+        let here = self.data.metadata()?.len().saturating_sub(self.offset());
+        // A whole chunk would have been marked: it is not to be trusted to be one.
+        let length = if here < self.wants() { here } else { 0 };
+        let mut tail = vec![0; usize::try_from(length).unwrap_or(0)];
+        self.data.read_exact_at(&mut tail, self.offset())?;
+        Ok(tail)
     }
 
-    /// The next chunk is there, with the digest `found`: it counts from now on, also after a power cut.
+    /// Leaves `tail`, the begin of the next chunk, for the next time.
     ///
     /// # Errors
-    /// The outer one is the disk's; the inner one says that it is not what was signed.
-    pub fn accept(&mut self, found: Digest) -> io::Result<Result<(), WrongChunk>> {
+    /// The disk's.
+    pub fn spill(&self, tail: &[u8]) -> io::Result<()> {
+        self.data.write_all_at(tail, self.offset())?;
+        let length = u64::try_from(tail.len()).unwrap_or(0);
+        self.data.set_len(self.offset() + length)
+    }
+
+    /// `bytes` are the next chunk: they are verified, written, and count from now on, also after a power cut.
+    ///
+    /// # Errors
+    /// The outer one is the disk's; the inner one says that they are not what was signed.
+    pub fn accept(&mut self, bytes: &[u8]) -> io::Result<Result<(), WrongChunk>> {
         let at = usize::try_from(self.chunk).unwrap_or(usize::MAX);
         let Some(wanted) = self.file.chunks.get(at).copied() else {
             return Err(io::Error::other("there is no further chunk"));
         };
+        let found = Digest::of(bytes);
         if found != wanted {
             return Ok(Err(WrongChunk { chunk: self.chunk, found, wanted }));
         }
+        self.data.write_all_at(bytes, self.offset())?;
         self.data.sync_data()?;
         let next = self.chunk + 1;
         disk::replace(&self.dir.join("mark"), format!("{next}\n").as_bytes())

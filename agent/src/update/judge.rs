@@ -14,7 +14,7 @@ const FRAMES_MIN: u64 = 20;
 
 /// What is to be said of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Judgement {
+pub(super) enum Judgement {
     /// It does well.
     Pass,
     /// It does not, for this reason.
@@ -28,7 +28,12 @@ pub enum Judgement {
 ///
 /// Where no frames come there is nothing to judge: a camera that is dark all night refuses no model.
 #[must_use]
-pub fn trial(terms: &Terms, tried: &Watched, speaks: &Watched, elapsed: Duration) -> Judgement {
+pub(super) fn trial(
+    terms: &Terms,
+    tried: &Watched,
+    speaks: &Watched,
+    elapsed: Duration,
+) -> Judgement {
     if let Some(reason) = wrong(terms, tried) {
         return Judgement::Fail(reason);
     }
@@ -61,7 +66,7 @@ pub fn trial(terms: &Terms, tried: &Watched, speaks: &Watched, elapsed: Duration
 
 /// Judges a committed model after `elapsed` in probation.
 #[must_use]
-pub fn probation(terms: &Terms, seen: &Watched, elapsed: Duration) -> Judgement {
+pub(super) fn probation(terms: &Terms, seen: &Watched, elapsed: Duration) -> Judgement {
     match wrong(terms, seen) {
         Some(reason) => Judgement::Fail(reason),
         None if elapsed >= Duration::from_secs(terms.probation_s) => Judgement::Pass,

@@ -9,7 +9,7 @@ use crate::pipeline::health::{Health, Watched};
 use crate::pipeline::worker::{Generation, Swap};
 
 /// Opens a model folder aside, for all of the slot's pipelines; `None`: the configured folder.
-pub type Open = Box<dyn Fn(Option<&Path>) -> Result<Generation, String> + Send + Sync>;
+pub type Open = Arc<dyn Fn(Option<&Path>) -> Result<Generation, String> + Send + Sync>;
 
 /// Notes which folder now speaks, so that it is the one that is opened again after a failure.
 pub type Serves = Box<dyn Fn(Option<&Path>, &Generation) + Send + Sync>;

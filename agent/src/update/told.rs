@@ -13,30 +13,30 @@ const REASON_MAX: usize = 1000;
 
 /// Where a slot stands.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Standing {
+pub(super) struct Standing {
     /// What is committed; `None`: the configured folder.
-    pub installed: Option<ReleaseRef>,
+    pub(super) installed: Option<ReleaseRef>,
     /// What can be returned to.
-    pub previous: Option<ReleaseRef>,
+    pub(super) previous: Option<ReleaseRef>,
     /// What is under way.
-    pub offered: Option<ReleaseRef>,
+    pub(super) offered: Option<ReleaseRef>,
     /// What is being done with it.
-    pub phase: Option<Phase>,
+    pub(super) phase: Option<Phase>,
     /// Bytes of it that are here.
-    pub progress_bytes: u64,
+    pub(super) progress_bytes: u64,
     /// Bytes of it in all.
-    pub total_bytes: u64,
+    pub(super) total_bytes: u64,
     /// Tries that are left.
-    pub tries_left: Option<u32>,
+    pub(super) tries_left: Option<u32>,
     /// The last release that was refused.
-    pub refused: Option<Refusal>,
+    pub(super) refused: Option<Refusal>,
     /// Why the last check failed.
-    pub check_error: Option<String>,
+    pub(super) check_error: Option<String>,
 }
 
 /// Tells the world about one slot.
 #[derive(Debug)]
-pub struct Told {
+pub(super) struct Told {
     slot: String,
     link: Option<Link>,
     said: Arc<Said>,
@@ -47,7 +47,7 @@ pub struct Told {
 impl Told {
     /// For `slot`; without a broker only the log hears it.
     #[must_use]
-    pub fn new(slot: &str, link: Option<Link>, said: Arc<Said>) -> Self {
+    pub(super) fn new(slot: &str, link: Option<Link>, said: Arc<Said>) -> Self {
         let zero = AtomicU64::default;
         Self { slot: slot.to_owned(), link, said, states: zero(), events: zero() }
     }

@@ -1,0 +1,251 @@
+//! `vedette status`, `model list`, `model rollback`, `update check`, `update install`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+use super::{ConfigArgs, complain, say};
+use crate::config::Config;
+use crate::disk::StateDir;
+use crate::report;
+use crate::supervisor::exit;
+use crate::update::slot::{Installed, SlotRecord};
+use crate::update::store::Store;
+use crate::update::{self, Answer, Command};
+
+/// Shows which releases are installed, under way and refused.
+#[derive(Debug, Args)]
+pub(super) struct Status {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// JSON instead of text
+    #[arg(long)]
+    json: bool,
+}
+
+/// Goes back to the release before.
+#[derive(Debug, Args)]
+pub(super) struct Rollback {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// The model's name in the configuration; not needed where only one takes releases
+    #[arg(value_name = "MODEL")]
+    slot: Option<String>,
+    /// Only if this is the version before
+    #[arg(long, value_name = "VERSION")]
+    to: Option<String>,
+}
+
+/// Looks for releases, and takes them from bundles.
+#[derive(Debug, Args)]
+pub(super) struct UpdateCommand {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Ask the running daemon to look for releases now
+    Check {
+        #[command(flatten)]
+        config: ConfigArgs,
+    },
+    /// Have the running daemon take a release from a bundle, and wait until it is committed or refused
+    Install {
+        #[command(flatten)]
+        config: ConfigArgs,
+        /// The file that `vedette-fleet bundle` made
+        #[arg(value_name = "BUNDLE")]
+        bundle: PathBuf,
+    },
+}
+
+/// The models of `config` that take releases.
+fn slots(config: &Config) -> Vec<(&str, String)> {
+    let of_release = config.models.iter().filter(|model| model.release.is_some());
+    of_release
+        .map(|model| {
+            let folder = &model.folder;
+            (model.name.as_str(), format!("{} {}", folder.version, folder.path.display()))
+        })
+        .collect()
+}
+
+impl Status {
+    pub(super) fn run(self) -> u8 {
+        let config = match self.config.load() {
+            Ok(config) => config,
+            Err(code) => return code,
+        };
+        let store = Store::at(&config.state_dir);
+        let mut all = Vec::new();
+        for (slot, configured) in slots(&config) {
+            match store.load(slot) {
+                Ok(record) => all.push((record, configured)),
+                Err(error) => {
+                    complain(&report::chain(&error));
+                    return exit::STATE;
+                }
+            }
+        }
+        if self.json {
+            let records: Vec<&SlotRecord> = all.iter().map(|(record, _)| record).collect();
+            match serde_json::to_string(&records) {
+                Ok(text) => say(&text),
+                Err(error) => complain(&format!("the status cannot be written: {error}")),
+            }
+            return exit::OK;
+        }
+        if all.is_empty() {
+            say("no model takes releases: give one a `release` in the configuration, and [update]");
+        }
+        for (record, configured) in all {
+            say(&in_words(&record, &configured));
+        }
+        exit::OK
+    }
+}
+
+fn in_words(record: &SlotRecord, configured: &str) -> String {
+    let name = |installed: &Option<Installed>| match installed {
+        Some(one) => {
+            let release = &one.release;
+            format!(
+                "{} (counter {}, {})",
+                release.version,
+                release.counter,
+                release.release.short()
+            )
+        }
+        None => format!("the configured folder ({configured})"),
+    };
+    let mut lines = vec![record.slot.clone(), format!("  installed  {}", name(&record.good))];
+    if record.way_back().is_some() {
+        lines.push(format!("  before     {}", name(&record.previous)));
+    }
+    if let Some(offered) = &record.offered {
+        let phase = format!("{:?}", record.phase).to_lowercase();
+        let (release, tries) = (&offered.installed.release, offered.tries_left);
+        lines.push(format!("  under way  {}: {phase}, {tries} tries left", release.version));
+    }
+    if let Some(refusal) = &record.refused {
+        let phase = format!("{:?}", refusal.phase).to_lowercase();
+        lines.push(format!(
+            "  refused    {} while {phase}: {}",
+            refusal.release.version, refusal.reason
+        ));
+    }
+    lines.join("\n")
+}
+
+impl Rollback {
+    pub(super) fn run(self) -> u8 {
+        let config = match self.config.load() {
+            Ok(config) => config,
+            Err(code) => return code,
+        };
+        let command = Command::Rollback { slot: self.slot.clone(), to: self.to.clone() };
+        match update::ask(&config.state_dir, &command) {
+            Ok(Some(answer)) => told(&answer),
+            Ok(None) => self.without_daemon(&config),
+            Err(error) => failed(&format!("the daemon did not answer: {error}")),
+        }
+    }
+
+    /// The record alone is enough: what is committed is what is loaded at the next start.
+    fn without_daemon(&self, config: &Config) -> u8 {
+        let _held = match StateDir::open(&config.state_dir) {
+            Ok(held) => held,
+            Err(error) => {
+                complain(&report::chain(&error));
+                return exit::STATE;
+            }
+        };
+        let all = slots(config);
+        let slot = match (&self.slot, all.as_slice()) {
+            (Some(slot), all) if all.iter().any(|(name, _)| name == slot) => slot.as_str(),
+            (None, [(only, _)]) => only,
+            _ => {
+                let names: Vec<&str> = all.iter().map(|(name, _)| *name).collect();
+                let names = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+                return failed(&format!("which model? Those that take releases: {names}"));
+            }
+        };
+        let gone = Store::open(&config.state_dir).and_then(|store| {
+            let before = store.load(slot)?;
+            let version = before.previous.as_ref().map(|one| one.release.version.clone());
+            let unwanted = self.to.is_some() && self.to != version;
+            if unwanted || before.good.is_none() || before.way_back().is_none() {
+                return Ok(None);
+            }
+            update::go_back(&store, slot).map(Some)
+        });
+        match gone {
+            Ok(Some(record)) => {
+                let now = record.good.map_or_else(
+                    || "the configured folder".to_owned(),
+                    |good| good.release.version,
+                );
+                say(&format!("{slot}: back to {now}, from the next start on"));
+                exit::OK
+            }
+            Ok(None) => failed(&format!(
+                "{slot}: there is no such way back; `vedette status` shows what there is"
+            )),
+            Err(error) => {
+                complain(&report::chain(&error));
+                exit::STATE
+            }
+        }
+    }
+}
+
+impl UpdateCommand {
+    pub(super) fn run(self) -> u8 {
+        let (config, command) = match &self.what {
+            What::Check { config } => (config, Command::Check),
+            What::Install { config, bundle } => match bundle.canonicalize() {
+                Ok(bundle) => (config, Command::Install { bundle }),
+                Err(error) => {
+                    return failed(&format!(
+                        "cannot use the bundle `{}`: {error}",
+                        bundle.display()
+                    ));
+                }
+            },
+        };
+        let config = match config.load() {
+            Ok(config) => config,
+            Err(code) => return code,
+        };
+        if slots(&config).is_empty() {
+            return failed(
+                "no model takes releases: give one a `release` in the configuration, and [update]",
+            );
+        }
+        match update::ask(&config.state_dir, &command) {
+            Ok(Some(answer)) => told(&answer),
+            Ok(None) => failed(&format!(
+                "no daemon uses `{}`: start it, it looks for releases by itself",
+                config.state_dir.display()
+            )),
+            Err(error) => failed(&format!("the daemon did not answer: {error}")),
+        }
+    }
+}
+
+fn told(answer: &Answer) -> u8 {
+    for line in &answer.lines {
+        if answer.ok {
+            say(line);
+        } else {
+            complain(line);
+        }
+    }
+    if answer.ok { exit::OK } else { exit::FAILED }
+}
+
+fn failed(message: &str) -> u8 {
+    complain(message);
+    exit::FAILED
+}

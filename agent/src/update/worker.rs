@@ -1,0 +1,675 @@
+//! Walks one slot through the update path: writes each step down, then does it, until there is nothing to do.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use tokio::sync::{Mutex, Notify, OwnedMutexGuard, mpsc};
+use wire::{Digest, Phase, ReleaseDocument};
+
+use super::blobs::Blobs;
+use super::boot::Booted;
+use super::bundle::Bundle;
+use super::command::{Asked, Command};
+use super::fetch::fetch;
+use super::judge::{self, Judgement};
+use super::live::Live;
+use super::look::{Found, Offer, look};
+use super::machine::{Action, Event};
+use super::rehearse::rehearse;
+use super::settings::UpdateSettings;
+use super::slot::{Happened, SlotRecord, TRIES};
+use super::store::Store;
+use super::told::{Standing, Told};
+use super::transport::Transport;
+use super::trust::Trust;
+use crate::pipeline::worker::Generation;
+use crate::report;
+use crate::stop::Stop;
+use crate::supervisor::Failure;
+
+/// How often a trial or a probation is judged.
+const JUDGE_EVERY: Duration = Duration::from_millis(100);
+/// How often progress is told.
+const TELL_EVERY: Duration = Duration::from_secs(5);
+/// How long an engine's thread may take to take a model that is handed to it: some frames.
+const ADOPTION: Duration = Duration::from_secs(10);
+/// First pause after a fetch that failed.
+const PAUSE_FIRST: Duration = Duration::from_secs(5);
+/// Longest one.
+const PAUSE_MAX: Duration = Duration::from_secs(900);
+
+/// What all slots share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) settings: UpdateSettings,
+    pub(super) device: String,
+    pub(super) boards: Vec<String>,
+    pub(super) store: Store,
+    pub(super) blobs: Blobs,
+    pub(super) trust: Mutex<Trust>,
+    pub(super) transport: Arc<dyn Transport>,
+    pub(super) stop: Stop,
+}
+
+/// Walks one slot.
+#[derive(Debug)]
+pub(super) struct Worker {
+    shared: Arc<Shared>,
+    live: Live,
+    told: Told,
+    asked: mpsc::Receiver<Asked>,
+    /// Rung by a message on the slot's `install` topic.
+    bell: Arc<Notify>,
+    record: SlotRecord,
+    pending: Option<Action>,
+    /// Which release the engine's thread runs; `None`: the configured folder.
+    serving: Option<Digest>,
+    current: Weak<Generation>,
+    candidate: Option<Arc<Generation>>,
+    /// What ran before the commit, kept loaded for as long as it may have to return.
+    previous: Option<(Option<Digest>, Arc<Generation>)>,
+    /// Where the release under way comes from, if not from the configured repository.
+    bundle: Option<Arc<dyn Transport>>,
+    /// Who waits to hear what becomes of it.
+    waiting: Vec<Asked>,
+    check_error: Option<String>,
+    progress: Arc<AtomicU64>,
+    total_bytes: u64,
+    changing: Option<OwnedMutexGuard<()>>,
+}
+
+/// What ends a wait.
+enum Woken {
+    Stop,
+    Look,
+    Asked(Asked),
+}
+
+impl Worker {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        live: Live,
+        booted: Booted,
+        told: Told,
+        asked: mpsc::Receiver<Asked>,
+        bell: Arc<Notify>,
+    ) -> Self {
+        let serving = booted.record.good.as_ref().map(|good| good.release.release);
+        Self {
+            current: live.first.clone(),
+            shared,
+            live,
+            told,
+            asked,
+            bell,
+            record: booted.record,
+            pending: booted.pending,
+            serving,
+            candidate: None,
+            previous: None,
+            bundle: None,
+            waiting: Vec::new(),
+            check_error: None,
+            progress: Arc::default(),
+            total_bytes: 0,
+            changing: None,
+        }
+    }
+
+    /// Works until told to stop. Called again after a failure, it goes on with what was pending.
+    pub(super) async fn work(&mut self) -> Result<(), Failure> {
+        self.tell();
+        let mut first = true;
+        loop {
+            if let Some(action) = self.pending {
+                match self.act(action).await? {
+                    Some(happened) => self.happen(happened)?,
+                    None if self.shared.stop.said() => return self.leave(),
+                    None => {}
+                }
+                continue;
+            }
+            match self.wait(std::mem::take(&mut first)).await {
+                Woken::Stop => return Ok(()),
+                Woken::Look => drop(self.look(None).await?),
+                Woken::Asked(asked) => self.answer(asked).await?,
+            }
+        }
+    }
+
+    /// Waits for a reason to look for releases. The first one comes soon: a device that was off for long has
+    /// something to catch up with; with jitter, as a thousand of them were off together.
+    async fn wait(&mut self, first: bool) -> Woken {
+        let poll = self.shared.settings.poll;
+        let pause =
+            if first { jittered(poll.min(Duration::from_secs(10))) } else { jittered(poll) };
+        tokio::select! {
+            () = self.shared.stop.heard() => Woken::Stop,
+            Some(asked) = self.asked.recv() => Woken::Asked(asked),
+            () = self.bell.notified() => Woken::Look,
+            () = tokio::time::sleep(pause) => Woken::Look,
+        }
+    }
+
+    /// Does what the owner asks, or says why not.
+    async fn answer(&mut self, asked: Asked) -> Result<(), Failure> {
+        match asked.command.clone() {
+            Command::Check => {
+                let said = self.look(None).await?;
+                drop(asked.reply.send(said));
+            }
+            Command::Install { bundle } => match Bundle::open(&bundle) {
+                Ok(opened) => match self.look(Some(Arc::new(opened))).await? {
+                    Ok(_) if self.pending.is_some() => self.waiting.push(asked),
+                    said => drop(asked.reply.send(said)),
+                },
+                Err(error) => {
+                    let message = format!("cannot use the bundle `{}`: {error}", bundle.display());
+                    drop(asked.reply.send(Err(message)));
+                }
+            },
+            Command::Rollback { to, .. } => match self.way_back(to.as_deref()) {
+                Ok(()) => {
+                    self.waiting.push(asked);
+                    self.happen(Happened::Ordered)?;
+                }
+                Err(why) => drop(asked.reply.send(Err(why))),
+            },
+        }
+        Ok(())
+    }
+
+    /// Whether the owner may go back to `to`.
+    fn way_back(&self, to: Option<&str>) -> Result<(), String> {
+        let record = &self.record;
+        let Some(good) = &record.good else {
+            return Err("it runs the configured folder: there is nothing before it".to_owned());
+        };
+        let before = record.previous.as_ref();
+        let version = before.map_or("the configured folder", |before| &before.release.version);
+        if !record.returnable {
+            return Err("what was before is gone: only one release is kept".to_owned());
+        }
+        if record.way_back().is_none() {
+            return Err(format!(
+                "{} does not allow to return to {version}: it is below the signed minimum {}",
+                good.release.version, record.min_counter
+            ));
+        }
+        match to {
+            Some(to) if to != version => {
+                Err(format!("there is no version {to} to go back to; there is {version}"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Looks for a release. What was found, or what went wrong, in words.
+    async fn look(
+        &mut self,
+        bundle: Option<Arc<dyn Transport>>,
+    ) -> Result<Result<String, String>, Failure> {
+        let transport = bundle.clone().unwrap_or_else(|| self.shared.transport.clone());
+        let found = look(&self.shared, &self.live.model, &self.record, transport, bundle.is_some());
+        let (said, offer) = match found.await {
+            Ok(Found::Nothing(why)) => (Ok(why), None),
+            Ok(Found::Offer(offer)) => {
+                (Ok(format!("{} is offered", offer.installed.release.version)), Some(offer))
+            }
+            Err(why) => (Err(why), None),
+        };
+        let error = said.as_ref().err().cloned();
+        if error != self.check_error {
+            if let Some(error) = &error {
+                tracing::warn!(slot = self.live.slot, error, "no release is taken");
+            }
+            self.check_error = error;
+            self.tell();
+        }
+        if let Some(offer) = offer {
+            let Offer { installed, document, bytes } = *offer;
+            let kept = self.shared.store.keep_document(&installed.release.release, &bytes);
+            kept.map_err(|error| Failure::retry("cannot keep a release", error))?;
+            self.bundle = bundle;
+            self.total_bytes = document.bytes();
+            self.happen(Happened::Offered(installed))?;
+        }
+        Ok(said)
+    }
+
+    /// Writes the next step down.
+    fn happen(&mut self, happened: Happened) -> Result<(), Failure> {
+        let from = self.record.phase;
+        let (next, action) = match self.record.walk(happened) {
+            Ok(walked) => walked,
+            Err(error) => return Err(Failure::retry("a bug in vedette", error)),
+        };
+        let saved = self.shared.store.save(&next);
+        saved.map_err(|error| Failure::retry("cannot write down where a release stands", error))?;
+        let reason = next.offered.as_ref().and_then(|offered| offered.failed.as_ref());
+        let reason = reason.map(|(_, reason)| reason.clone());
+        (self.record, self.pending) = (next, Some(action));
+        self.told.event(from, &self.standing(), reason.as_deref());
+        self.tell();
+        Ok(())
+    }
+
+    /// Does `action`; what came of it, or nothing where it is time to stop or there is nothing more to do.
+    async fn act(&mut self, action: Action) -> Result<Option<Happened>, Failure> {
+        if action != Action::Rest && self.changing.is_none() {
+            self.changing = Some(self.live.changing.clone().lock_owned().await);
+        }
+        let plain = |event| Ok(Some(Happened::Plain(event)));
+        match action {
+            Action::Fetch => self.fetch().await,
+            Action::Stage => self.stage().await,
+            Action::Rehearse => self.rehearse().await,
+            Action::Try => self.try_out().await,
+            Action::Commit => self.commit().await,
+            Action::Watch => self.watch().await,
+            Action::RollBack => {
+                self.roll_back().await?;
+                plain(Event::RolledBack)
+            }
+            Action::Refuse => {
+                if let Some(refusal) = &self.record.refused {
+                    let refused = self.shared.store.refuse(refusal);
+                    refused.map_err(|error| Failure::retry("cannot refuse a release", error))?;
+                }
+                plain(Event::Refused)
+            }
+            Action::Withdraw => plain(Event::Withdrawn),
+            Action::Rest => {
+                self.rest();
+                Ok(None)
+            }
+        }
+    }
+
+    fn release(&self) -> Result<(Digest, ReleaseDocument), Failure> {
+        let offered = self.record.offered.as_ref().map(|offered| offered.installed.release.release);
+        let Some(digest) = offered else {
+            return Err(Failure::retry("a bug in vedette", "no release is under way"));
+        };
+        let document = self.shared.store.document(&digest);
+        document
+            .map(|document| (digest, document))
+            .map_err(|error| Failure::retry("a release's document is gone", error))
+    }
+
+    async fn fetch(&mut self) -> Result<Option<Happened>, Failure> {
+        let (digest, document) = self.release()?;
+        self.total_bytes = document.bytes();
+        let mut pause = PAUSE_FIRST;
+        loop {
+            let fetched = self.fetch_all(&document).await;
+            let error = match fetched {
+                None => return Ok(None),
+                Some(Ok(())) => {
+                    self.check_error = None;
+                    return Ok(Some(Happened::Plain(Event::Fetched)));
+                }
+                Some(Err(error)) => error,
+            };
+            tracing::warn!(slot = self.live.slot, error, "the release is not here yet");
+            self.check_error = Some(error);
+            self.tell();
+            if self.bundle.is_some() {
+                return Ok(Some(Happened::Plain(Event::Halted)));
+            }
+            tokio::select! {
+                () = self.shared.stop.heard() => return Ok(None),
+                () = self.bell.notified() => {}
+                () = tokio::time::sleep(jittered(pause)) => {}
+            }
+            pause = (pause * 2).min(PAUSE_MAX);
+            if self.taken_back(&digest).await {
+                return Ok(Some(Happened::Plain(Event::Halted)));
+            }
+        }
+    }
+
+    /// Fetches every file; `None` where it is time to stop.
+    async fn fetch_all(&mut self, document: &ReleaseDocument) -> Option<Result<(), String>> {
+        let shared = self.shared.clone();
+        let transport = self.bundle.clone().unwrap_or_else(|| shared.transport.clone());
+        let progress = self.progress.clone();
+        let bytes_s = shared.settings.link.bandwidth_bytes_s.filter(|_| self.bundle.is_none());
+        let all = async {
+            let mut before = 0;
+            for file in &document.files {
+                let told = |bytes| progress.store(before + bytes, Ordering::Relaxed);
+                fetch(transport.as_ref(), file, &shared.blobs, bytes_s, &told)
+                    .await
+                    .map_err(|error| report::chain(&error))?;
+                before += file.length;
+            }
+            Ok(())
+        };
+        let mut all = std::pin::pin!(all);
+        let mut tick = tokio::time::interval(TELL_EVERY);
+        loop {
+            tokio::select! {
+                ended = &mut all => return Some(ended),
+                () = shared.stop.heard() => return None,
+                _ = tick.tick() => self.tell(),
+            }
+        }
+    }
+
+    /// Whether the fleet's operator halted the release, or chose another one since.
+    async fn taken_back(&self, digest: &Digest) -> bool {
+        let shared = &self.shared;
+        let trust = shared.trust.lock().await;
+        let Ok(mut view) = trust.refresh(shared.transport.clone(), Timestamp::now()).await else {
+            return false;
+        };
+        match view.rollout(&self.live.model, &shared.settings.group).await {
+            Ok(Some(rollout)) => rollout.halted || rollout.release != *digest,
+            _ => false,
+        }
+    }
+
+    async fn stage(&mut self) -> Result<Option<Happened>, Failure> {
+        while self.shared.settings.window.is_some_and(|window| !window.holds(Timestamp::now())) {
+            tokio::select! {
+                () = self.shared.stop.heard() => return Ok(None),
+                () = tokio::time::sleep(Duration::from_secs(30)) => {}
+            }
+        }
+        let (digest, document) = self.release()?;
+        let shared = self.shared.clone();
+        let staged =
+            blocking(move || shared.store.stage(&digest, &document, &shared.blobs)).await?;
+        match staged {
+            Ok(_) => Ok(Some(Happened::Plain(Event::Staged))),
+            Err(error) => Err(Failure::retry("cannot put a release together", error)),
+        }
+    }
+
+    async fn rehearse(&mut self) -> Result<Option<Happened>, Failure> {
+        let (digest, document) = self.release()?;
+        let folder = self.shared.store.folder(&digest);
+        let settings = self.live.rehearsal.clone();
+        let rehearsed = blocking(move || rehearse(&folder, &document, &settings));
+        tokio::select! {
+            () = self.shared.stop.heard() => Ok(None),
+            rehearsed = rehearsed => Ok(Some(match rehearsed? {
+                Ok(run_ms) => {
+                    tracing::info!(slot = self.live.slot, run_ms, "rehearsed");
+                    Happened::Plain(Event::Rehearsed)
+                }
+                Err(reason) => Happened::Failed(reason),
+            })),
+        }
+    }
+
+    async fn try_out(&mut self) -> Result<Option<Happened>, Failure> {
+        let (digest, document) = self.release()?;
+        let failed = |reason: String| Ok(Some(Happened::Failed(reason)));
+        let opened = match self.open(Some(digest)).await? {
+            Ok(generation) => generation,
+            Err(reason) => return failed(reason),
+        };
+        let trial = self.live.swap.try_out(&opened);
+        let trial = trial.map_err(|error| Failure::retry("cannot start a trial", error))?;
+        self.live.watch();
+        let (began, poll) = (Instant::now(), self.shared.settings.poll);
+        let mut looked = Instant::now();
+        loop {
+            tokio::select! {
+                () = self.shared.stop.heard() => return Ok(None),
+                () = tokio::time::sleep(JUDGE_EVERY) => {}
+            }
+            self.busy();
+            let (figures, speaks) = (trial.figures(), self.live.watched());
+            match judge::trial(&document.terms, &figures, &speaks, began.elapsed()) {
+                Judgement::Wait => {}
+                Judgement::Fail(reason) => return failed(reason),
+                Judgement::Pass => {
+                    tracing::info!(slot = self.live.slot, ?figures, ?speaks, "the trial went well");
+                    drop(trial);
+                    self.candidate = Some(opened);
+                    return Ok(Some(Happened::Plain(Event::Passed)));
+                }
+            }
+            if looked.elapsed() > poll {
+                looked = Instant::now();
+                if self.bundle.is_none() && self.taken_back(&digest).await {
+                    return Ok(Some(Happened::Plain(Event::Halted)));
+                }
+            }
+        }
+    }
+
+    async fn commit(&mut self) -> Result<Option<Happened>, Failure> {
+        let (digest, _) = self.release()?;
+        if self.serving != Some(digest) {
+            let next = match self.candidate.take() {
+                Some(generation) => generation,
+                None => match self.open(Some(digest)).await? {
+                    Ok(generation) => generation,
+                    Err(reason) => return Ok(Some(Happened::Failed(reason))),
+                },
+            };
+            self.previous = self.current.upgrade().map(|before| (self.serving, before));
+            self.hand_over(Some(digest), next).await?;
+        }
+        self.point();
+        Ok(Some(Happened::Plain(Event::Committed)))
+    }
+
+    async fn watch(&mut self) -> Result<Option<Happened>, Failure> {
+        let (_, document) = self.release()?;
+        let version = document.version.clone();
+        self.reply(|| {
+            Ok(format!("{version} is committed, and watched for {} s", document.terms.probation_s))
+        });
+        self.live.watch();
+        let began = Instant::now();
+        loop {
+            tokio::select! {
+                () = self.shared.stop.heard() => return Ok(None),
+                Some(asked) = self.asked.recv() => {
+                    let Command::Rollback { to, .. } = &asked.command else {
+                        let line = format!("{version} is in probation; nothing else is taken until it ends");
+                        drop(asked.reply.send(Ok(line)));
+                        continue;
+                    };
+                    match self.way_back(to.as_deref()) {
+                        Ok(()) => {
+                            self.waiting.push(asked);
+                            return Ok(Some(Happened::Ordered));
+                        }
+                        Err(why) => drop(asked.reply.send(Err(why))),
+                    }
+                }
+                () = tokio::time::sleep(JUDGE_EVERY) => {}
+            }
+            match judge::probation(&document.terms, &self.live.watched(), began.elapsed()) {
+                Judgement::Wait => {}
+                Judgement::Fail(reason) => return Ok(Some(Happened::Failed(reason))),
+                Judgement::Pass => return Ok(Some(Happened::Plain(Event::Survived))),
+            }
+        }
+    }
+
+    /// What the record says is good speaks again, if something else does.
+    async fn roll_back(&mut self) -> Result<(), Failure> {
+        self.candidate = None;
+        let good = self.record.good.as_ref().map(|good| good.release.release);
+        if self.serving == good {
+            return Ok(());
+        }
+        let began = Instant::now();
+        let generation = match self.previous.take() {
+            Some((which, generation)) if which == good => generation,
+            _ => match self.open(good).await? {
+                Ok(generation) => generation,
+                Err(reason) => {
+                    return Err(Failure::retry("cannot return to the last good model", reason));
+                }
+            },
+        };
+        self.hand_over(good, generation).await?;
+        tracing::info!(
+            slot = self.live.slot,
+            ms = began.elapsed().as_millis(),
+            "the model before speaks again"
+        );
+        self.point();
+        Ok(())
+    }
+
+    /// Opens a release, or the configured folder, aside.
+    async fn open(
+        &self,
+        release: Option<Digest>,
+    ) -> Result<Result<Arc<Generation>, String>, Failure> {
+        let folder = self.folder(release);
+        let open = self.live.open.clone();
+        blocking(move || open(folder.as_deref()).map(Arc::new)).await
+    }
+
+    fn folder(&self, release: Option<Digest>) -> Option<PathBuf> {
+        release.map(|digest| self.shared.store.folder(&digest))
+    }
+
+    /// Gives `generation` to the engine's thread, and waits until it was taken, between two frames.
+    async fn hand_over(
+        &mut self,
+        release: Option<Digest>,
+        generation: Arc<Generation>,
+    ) -> Result<(), Failure> {
+        let before = self.live.swap.adopted();
+        (self.live.serves)(self.folder(release).as_deref(), &generation);
+        self.current = Arc::downgrade(&generation);
+        self.serving = release;
+        self.live.swap.hand_over(generation);
+        let asked = Instant::now();
+        while self.live.swap.adopted() == before && asked.elapsed() < ADOPTION {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        Ok(())
+    }
+
+    /// For people only: a failure is logged.
+    fn point(&self) {
+        let folder = self.folder(self.serving);
+        if let Some(folder) = folder
+            && let Err(error) = self.shared.store.point(&self.live.slot, &folder)
+        {
+            tracing::warn!(
+                slot = self.live.slot,
+                error = report::chain(&error),
+                "`current` is not right"
+            );
+        }
+    }
+
+    /// Nothing is under way any more.
+    fn rest(&mut self) {
+        let record = &self.record;
+        let installed =
+            record.good.as_ref().map_or("the configured folder", |good| &good.release.version);
+        let line = match (&record.refused, &self.check_error) {
+            (Some(refusal), _) => {
+                Err(format!("{} is refused: {}", refusal.release.version, refusal.reason))
+            }
+            (None, Some(error)) => Err(error.clone()),
+            (None, None) => Ok(format!("{installed} is installed")),
+        };
+        let ordered = |asked: &Asked| matches!(asked.command, Command::Rollback { .. });
+        let back = Ok(format!("back to {installed}"));
+        for asked in std::mem::take(&mut self.waiting) {
+            let said = if ordered(&asked) { back.clone() } else { line.clone() };
+            drop(asked.reply.send(said));
+        }
+        (self.candidate, self.previous, self.bundle) = (None, None, None);
+        self.pending = None;
+        self.changing = None;
+        self.total_bytes = 0;
+        self.progress.store(0, Ordering::Relaxed);
+        if let Err(error) = self.shared.store.collect(&self.shared.blobs) {
+            tracing::warn!(
+                error = report::chain(&error),
+                "what is not needed any more stays on the disk"
+            );
+        }
+        self.tell();
+    }
+
+    /// Answers whoever asks something that has to wait.
+    fn busy(&mut self) {
+        while let Ok(asked) = self.asked.try_recv() {
+            let phase = self.record.phase;
+            drop(
+                asked
+                    .reply
+                    .send(Err(format!("a release is under way ({phase:?}): ask again later"))),
+            );
+        }
+    }
+
+    fn reply(&mut self, line: impl Fn() -> Result<String, String>) {
+        for asked in std::mem::take(&mut self.waiting) {
+            drop(asked.reply.send(line()));
+        }
+    }
+
+    /// Ends in order: a stop that somebody asked for is not the model's fault, and its try is given back.
+    fn leave(&mut self) -> Result<(), Failure> {
+        let loaded = matches!(
+            self.record.phase,
+            Phase::Rehearsing | Phase::Trialing | Phase::Committing | Phase::Probation
+        );
+        let mut record = self.record.clone();
+        if let Some(offered) = record.offered.as_mut().filter(|_| loaded) {
+            offered.tries_left = (offered.tries_left + 1).min(TRIES);
+            let saved = self.shared.store.save(&record);
+            saved.map_err(|error| {
+                Failure::retry("cannot write down where a release stands", error)
+            })?;
+        }
+        Ok(())
+    }
+
+    fn standing(&self) -> Standing {
+        let record = &self.record;
+        let release = |installed: &super::slot::Installed| installed.release.clone();
+        Standing {
+            installed: record.good.as_ref().map(release),
+            previous: record.previous.as_ref().map(release),
+            offered: record.offered.as_ref().map(|offered| release(&offered.installed)),
+            phase: Some(record.phase),
+            progress_bytes: self.progress.load(Ordering::Relaxed),
+            total_bytes: self.total_bytes,
+            tries_left: record.offered.as_ref().map(|offered| offered.tries_left),
+            refused: record.refused.clone(),
+            check_error: self.check_error.clone(),
+        }
+    }
+
+    fn tell(&self) {
+        self.told.state(&self.standing());
+    }
+}
+
+/// Runs what blocks where it disturbs nobody.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Failure> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|error| Failure::retry("a step of the update ended badly", error))
+}
+
+/// Half to the whole of `pause`, so that a fleet does not ask in step.
+fn jittered(pause: Duration) -> Duration {
+    let random =
+        std::hash::BuildHasher::hash_one(&std::collections::hash_map::RandomState::new(), 0);
+    pause / 2 + pause / 1000 * u32::try_from(random % 501).unwrap_or(500)
+}
