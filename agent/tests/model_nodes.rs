@@ -57,6 +57,7 @@ fn every_graph_of_the_test_suite_is_accepted_or_refused_by_name() {
         time_limit: Duration::from_secs(30),
         memory_limit_bytes: 2 << 30,
         polite: false,
+        run: true,
     };
     let (next, refused) = (AtomicUsize::new(0), Mutex::new(BTreeMap::new()));
     let workers = std::thread::available_parallelism().map_or(2, usize::from);

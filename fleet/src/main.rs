@@ -1,25 +1,48 @@
-//! `vedette-fleet`, the operator's program: keys, publishing, rollout.
+//! `vedette-fleet`, the operator's program: keys, publishing, rollout, a server for it all.
 //!
-//! So far it is the door only: help, completions and manual page. What it will do is issue by issue in
-//! `CHANGELOG.md`.
+//! Everything is static files below one directory. What they say is in `wire/PROTOCOL.md`; what each key can and
+//! cannot do, in `wire/THREATS.md`.
 #![forbid(unsafe_code)]
 
+mod bundle;
+mod files;
+mod keys;
+mod publish;
+mod repository;
+mod roles;
+mod rollout;
+mod serve;
+
 use std::io::Write as _;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{CommandFactory as _, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
 
-/// The operator's program of Vedette. Keys, publishing and rollout are not built yet.
+/// The operator's program of Vedette: keys, releases, rollouts.
 #[derive(Debug, Parser)]
-#[command(name = "vedette-fleet", version, about, arg_required_else_help = true)]
+#[command(name = "vedette-fleet", version, about, after_help = EXIT_CODES, arg_required_else_help = true)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
 }
 
+const EXIT_CODES: &str = "Exit codes: 0 all is well · 1 failed · 2 the command line is wrong";
+
 #[derive(Debug, Subcommand)]
 enum Command {
+    Init(roles::Init),
+    Publish(Box<publish::Publish>),
+    Rollout(rollout::Rollout),
+    Halt(rollout::Halt),
+    /// Let a halted rollout go on
+    Resume(rollout::Halt),
+    Status(rollout::Status),
+    Keys(roles::Keys),
+    Refresh(roles::Refresh),
+    Bundle(bundle::Bundle),
+    Serve(serve::Serve),
     /// Print shell completions
     Completions {
         /// Which shell
@@ -29,15 +52,52 @@ enum Command {
     Man,
 }
 
-fn main() -> anyhow::Result<ExitCode> {
+/// Where the keys are.
+#[derive(Debug, Args)]
+struct KeyArgs {
+    /// Directory of the keys
+    #[arg(long, value_name = "DIR")]
+    keys: PathBuf,
+    /// File whose first line is the keys' passphrase [default: VEDETTE_FLEET_PASSPHRASE_FILE, then asked for]
+    #[arg(long, value_name = "FILE")]
+    passphrase_file: Option<PathBuf>,
+}
+
+fn main() -> ExitCode {
+    match run(Cli::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Who closed the pipe does not want to read on.
+            drop(writeln!(std::io::stderr(), "vedette-fleet: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> anyhow::Result<()> {
     let mut text = Vec::new();
-    match Cli::parse().command {
+    match command {
+        Command::Init(command) => return command.run(),
+        Command::Publish(command) => return command.run(),
+        Command::Rollout(command) => return command.run(),
+        Command::Halt(command) => return command.run(true),
+        Command::Resume(command) => return command.run(false),
+        Command::Status(command) => return command.run(),
+        Command::Keys(command) => return command.run(),
+        Command::Refresh(command) => return command.run(),
+        Command::Bundle(command) => return command.run(),
+        Command::Serve(command) => return command.run(),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "vedette-fleet", &mut text);
         }
         Command::Man => clap_mangen::Man::new(Cli::command()).render(&mut text)?,
     }
-    // Who closed the pipe does not want to read on.
     drop(std::io::stdout().lock().write_all(&text));
-    Ok(ExitCode::SUCCESS)
+    Ok(())
+}
+
+/// Prints `text` on standard output.
+fn say(text: &str) {
+    let mut out = std::io::stdout().lock();
+    drop(writeln!(out, "{text}").and_then(|()| out.flush()));
 }

@@ -62,6 +62,9 @@ struct Verify {
     /// Take nodes that carry an accelerator's compiled code, which nothing can check
     #[arg(long)]
     allow_epcontext: bool,
+    /// Check its graph and model.toml only: for a machine without ONNX Runtime
+    #[arg(long)]
+    without_running: bool,
 }
 
 impl ModelCommand {
@@ -107,6 +110,7 @@ impl Verify {
             time_limit: Duration::from_secs(self.time_limit_s),
             memory_limit_bytes: self.memory_limit_mb << 20,
             polite: true,
+            run: !self.without_running,
         })
     }
 }

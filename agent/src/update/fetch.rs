@@ -171,11 +171,11 @@ impl Way {
         let mut skip = from.saturating_sub(body.offset);
         let mut next = Vec::new();
         let mut writing: Option<Writing> = None;
-        let (mut since, mut came) = (Instant::now(), 0_u64);
+        let mut stall = Stall { since: Instant::now(), came: 0 };
         let mut ended = Ok(());
         let mut offset = self.part()?.offset();
         while offset < self.file.length {
-            let piece = match next_piece(&mut body, &name, came).await {
+            let piece = match next_piece(&mut body, &name).await {
                 Ok(Some(piece)) => piece,
                 Ok(None) => break,
                 Err(error) => {
@@ -184,13 +184,9 @@ impl Way {
                 }
             };
             let length = u64::try_from(piece.len()).unwrap_or(0);
-            came += length;
-            if since.elapsed() >= STALL_TIME {
-                if came < STALL_BYTES {
-                    ended = Err(failed(stalled(&name, came)));
-                    break;
-                }
-                (since, came) = (Instant::now(), 0);
+            if let Some(slow) = stall.after(length, &name) {
+                ended = Err(failed(slow));
+                break;
             }
             if let Some(pace) = &mut self.pace {
                 pace.spend(length).await;
@@ -265,13 +261,27 @@ impl Way {
 }
 
 /// The next piece, unless it takes too long.
-async fn next_piece(
-    body: &mut Body,
-    name: &str,
-    came: u64,
-) -> Result<Option<bytes::Bytes>, TransportError> {
+async fn next_piece(body: &mut Body, name: &str) -> Result<Option<bytes::Bytes>, TransportError> {
     let piece = tokio::time::timeout(STALL_TIME, body.pieces.next()).await;
-    piece.unwrap_or_else(|_| Err(stalled(name, came)))
+    piece.unwrap_or_else(|_| Err(stalled(name, 0)))
+}
+
+/// Notices a link over which something comes, and too little.
+struct Stall {
+    since: Instant,
+    came: u64,
+}
+
+impl Stall {
+    fn after(&mut self, bytes: u64, name: &str) -> Option<TransportError> {
+        self.came += bytes;
+        if self.since.elapsed() < STALL_TIME {
+            return None;
+        }
+        let came = std::mem::take(&mut self.came);
+        self.since = Instant::now();
+        (came < STALL_BYTES).then(|| stalled(name, came))
+    }
 }
 
 fn stalled(name: &str, bytes: u64) -> TransportError {

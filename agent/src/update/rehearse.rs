@@ -56,6 +56,7 @@ pub(super) fn rehearse(
             time_limit: Duration::from_secs(release.terms.rehearsal_s).min(TIME_MAX),
             memory_limit_bytes: release.memory_bytes.min(settings.memory_bytes),
             polite: true,
+            run: true,
         },
     );
     judge(&verdict, release.terms.p95_ms)
