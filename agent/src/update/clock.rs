@@ -8,13 +8,22 @@
 
 use jiff::Timestamp;
 
-/// No release of this program is older: 2026-11-01.
+/// No release of this program is older: 2026-11-01, in seconds.
 const WRITTEN: i64 = 1_793_491_200;
 
-/// The time by which metadata is judged: `clock`, not before `floor`.
+/// When this program was written, roughly: it is not earlier than that.
 #[must_use]
-pub(super) fn judged_by(clock: Timestamp, floor: Option<Timestamp>) -> Timestamp {
-    let written = Timestamp::from_second(WRITTEN).unwrap_or(Timestamp::UNIX_EPOCH);
+pub fn written() -> Timestamp {
+    Timestamp::from_second(WRITTEN).unwrap_or(Timestamp::UNIX_EPOCH)
+}
+
+/// The time by which metadata is judged: `clock`, not before `written` and not before `floor`.
+#[must_use]
+pub(super) fn judged_by(
+    clock: Timestamp,
+    written: Timestamp,
+    floor: Option<Timestamp>,
+) -> Timestamp {
     clock.max(written).max(floor.unwrap_or(written))
 }
 
@@ -32,7 +41,7 @@ mod tests {
             ("2027-02-01T00:00:00Z", floor, "2027-03-01T00:00:00Z"),
             ("2028-04-01T00:00:00Z", floor, "2028-04-01T00:00:00Z"),
         ] {
-            assert_eq!(judged_by(at(clock), floor), at(wanted), "{clock}");
+            assert_eq!(judged_by(at(clock), written(), floor), at(wanted), "{clock}");
         }
     }
 }

@@ -170,7 +170,7 @@ impl MetadataDir {
             .split('.')
             .next()
             .is_some_and(|stem| !stem.is_empty() && stem.bytes().all(|byte| byte.is_ascii_digit()));
-        let plain = !file.contains('/') && !file.starts_with('.');
+        let plain = !file.contains('/') && ![".", ".."].contains(&file);
         (plain && versioned == name.starts_with("root_history/")).then(|| directory.join(file))
     }
 }

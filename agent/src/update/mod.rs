@@ -32,6 +32,7 @@ use std::sync::Arc;
 use tokio::sync::{Mutex, Notify, Semaphore, mpsc};
 
 pub use boot::{Booted, boot, go_back};
+pub use clock::written;
 pub use command::{Answer, Command, SOCKET, ask};
 pub use live::{Live, Open, RehearsalSettings, Serves};
 pub use sealed::SealError;
@@ -82,7 +83,7 @@ pub fn start(
     supervisor: &Supervisor,
 ) -> Result<(), StartError> {
     let disk = |source| StartError::Disk { path: state_dir.display().to_string(), source };
-    let trust = trust::Trust::open(&settings.root, &state_dir.join("tuf"));
+    let trust = trust::Trust::open(&settings.root, &state_dir.join("tuf"), written());
     let transport = http::Http::new(&settings.url, &settings.link).map_err(StartError::Http)?;
     let shared = Arc::new(worker::Shared {
         settings: settings.clone(),

@@ -230,13 +230,13 @@ impl Store {
         Ok(folder)
     }
 
-    /// Points `current/<slot>` at what is committed.
+    /// Points `current/<slot>` at the committed release.
     ///
     /// # Errors
     /// [`StoreError::Disk`].
-    pub fn point(&self, slot: &str, committed: &Path) -> Result<(), StoreError> {
-        disk::replace_link(&self.dir.join("current").join(slot), committed)
-            .map_err(StoreError::Disk)
+    pub fn point(&self, slot: &str, release: &Digest) -> Result<(), StoreError> {
+        let folder = Path::new("../models").join(release.to_string());
+        disk::replace_link(&self.dir.join("current").join(slot), &folder).map_err(StoreError::Disk)
     }
 
     /// Removes what no slot's record names any more, and the blobs that only that had.

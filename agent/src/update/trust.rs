@@ -92,6 +92,7 @@ pub struct Trust {
     pinned: Vec<u8>,
     store: MetadataDir,
     documents: PathBuf,
+    written: Timestamp,
 }
 
 /// A fresh and verified view of a repository.
@@ -109,11 +110,12 @@ pub struct View<'a> {
 type Trouble = Arc<Mutex<Option<TransportError>>>;
 
 impl Trust {
-    /// Trusts the root in the file `root` and what follows from it, and remembers in `dir`.
+    /// Trusts the root in the file `root` and what follows from it, and remembers in `dir`. It is not before `written`,
+    /// whatever the clock says: [`super::written`] in the daemon.
     ///
     /// # Errors
     /// [`TrustError::Root`], [`TrustError::Store`].
-    pub fn open(root: &Path, dir: &Path) -> Result<Self, TrustError> {
+    pub fn open(root: &Path, dir: &Path, written: Timestamp) -> Result<Self, TrustError> {
         let wrong = |what: String| TrustError::Root { path: root.to_owned(), what };
         let pinned = disk::read_bounded(root, 1 << 20).map_err(|error| wrong(error.to_string()))?;
         sigstore_tuf::TrustedMetadataSet::from_root(&pinned)
@@ -122,7 +124,7 @@ impl Trust {
         let documents = dir.join("documents");
         disk::create_directory(&documents)
             .map_err(|error| TrustError::Store(io::Error::other(error)))?;
-        Ok(Self { pinned, store, documents })
+        Ok(Self { pinned, store, documents, written })
     }
 
     /// Verifies what the repository says now; `clock` is the device's.
@@ -135,7 +137,7 @@ impl Trust {
         clock: Timestamp,
     ) -> Result<View<'_>, TrustError> {
         let floors = Floors::load(self.store.dir()).map_err(TrustError::Floors)?;
-        let now = clock::judged_by(clock, floors.time);
+        let now = clock::judged_by(clock, self.written, floors.time);
         let trouble = Trouble::default();
         drop(self.store.failure());
         let bridge = Bridge {
@@ -286,6 +288,17 @@ impl View<'_> {
     pub async fn download(&mut self, name: &str) -> Result<Vec<u8>, TrustError> {
         let got = self.updater.get_target(name, self.now).await;
         self.outcome(got)
+    }
+
+    /// Whether `bytes` are the target `name`, which then need not be fetched.
+    ///
+    /// # Errors
+    /// [`TrustError`].
+    pub async fn is_target(&mut self, name: &str, bytes: &[u8]) -> Result<bool, TrustError> {
+        let found = self.updater.get_target_info(name, self.now).await;
+        let Some(target) = self.outcome(found)? else { return Ok(false) };
+        let same = sha256(&target, name).is_ok_and(|digest| digest == Digest::of(bytes));
+        Ok(same && u64::try_from(bytes.len()).is_ok_and(|length| length == target.length))
     }
 
     /// A small target, of which the digest is known: kept from the last time, or fetched.

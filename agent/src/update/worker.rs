@@ -558,9 +558,8 @@ impl Worker {
 
     /// For people only: a failure is logged.
     fn point(&self) {
-        let folder = self.folder(self.serving);
-        if let Some(folder) = folder
-            && let Err(error) = self.shared.store.point(&self.live.slot, &folder)
+        if let Some(release) = &self.serving
+            && let Err(error) = self.shared.store.point(&self.live.slot, release)
         {
             tracing::warn!(
                 slot = self.live.slot,
