@@ -34,7 +34,8 @@ pub(crate) fn temporary(path: &Path) -> std::path::PathBuf {
 /// Renames the durable file `from` to `to`, durably.
 #[expect(clippy::disallowed_methods, reason = "this is the one place that renames")]
 pub(crate) fn rename(from: &Path, to: &Path) -> Result<()> {
-    let directory = to.parent().unwrap_or(Path::new("."));
+    let directory = to.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let directory = directory.unwrap_or(Path::new("."));
     std::fs::rename(from, to)
         .and_then(|()| File::open(directory)?.sync_all())
         .with_context(|| format!("cannot put `{}` into place", to.display()))

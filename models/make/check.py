@@ -9,7 +9,6 @@ sizes are within their limits, and accuracy on freshly drawn data is not below `
 
 import argparse
 import sys
-import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +18,11 @@ import anomaly
 import held_out
 from drawing import LABELS
 from picture import read_png
+
+try:
+    import tomllib
+except ModuleNotFoundError:  # Python 3.10
+    import tomli as tomllib
 
 HERE = Path(__file__).resolve().parent
 MODEL_BYTES = 2 << 20

@@ -77,6 +77,14 @@ impl Listener {
         Ok(listener)
     }
 
+    /// Says `body` on `topic`.
+    ///
+    /// # Errors
+    /// The connection is gone.
+    pub fn say(&self, topic: &str, body: &str) -> Result<()> {
+        self.client.publish(topic, QoS::AtLeastOnce, false, body).context("cannot publish")
+    }
+
     /// Everything that was heard so far.
     #[must_use]
     pub fn heard(&self) -> Vec<Message> {

@@ -161,6 +161,24 @@ pub fn brightness(opset: u64) -> Vec<u8> {
         .file()
 }
 
+/// The same, slower by `waste` operators that change nothing.
+#[must_use]
+pub fn slow_brightness(opset: u64, waste: usize) -> Vec<u8> {
+    let mut graph = Graph::new(opset)
+        .input("images", &[1, 3, SIDE, SIDE])
+        .constant("zero", 0.0)
+        .node("Sigmoid", &["images"], "w0");
+    for number in 1..waste {
+        graph = graph.node("Sigmoid", &[&format!("w{}", number - 1)], &format!("w{number}"));
+    }
+    graph
+        .node("Mul", &[&format!("w{}", waste.max(1) - 1), "zero"], "nothing")
+        .node("Add", &["images", "nothing"], "same")
+        .node("ReduceMean", &["same"], "brightness")
+        .output("brightness", &[1, 1, 1, 1])
+        .file()
+}
+
 /// `model.toml` of the two.
 pub const BRIGHTNESS_TOML: &str = r#"schema = 1
 name = "brightness"
