@@ -9,9 +9,36 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::{Folder, onnx, places};
 
+/// What an operator and a device run.
+#[derive(Debug, Clone)]
+pub struct Programs {
+    /// The daemon's binary.
+    pub vedette: PathBuf,
+    /// The operator's.
+    pub fleet: PathBuf,
+    /// The ONNX Runtime library.
+    pub onnxruntime: PathBuf,
+}
+
+impl Programs {
+    /// Those that the tests use.
+    ///
+    /// # Errors
+    /// One is not built, or there is no library.
+    pub fn test() -> Result<Self> {
+        let (vedette, onnxruntime) = (places::vedette()?, places::onnxruntime()?);
+        let fleet = vedette.with_file_name("vedette-fleet");
+        if !fleet.is_file() {
+            bail!("the operator's program is not built: run `cargo build -p fleet`");
+        }
+        Ok(Self { vedette, fleet, onnxruntime })
+    }
+}
+
 /// A fleet's operator with a repository that is served.
 #[derive(Debug)]
 pub struct Fleet {
+    programs: Programs,
     folder: Folder,
     server: Child,
     url: String,
@@ -28,6 +55,8 @@ pub enum Kind {
     Slow,
     /// No graph at all.
     Garbage,
+    /// Right, and its rehearsal needs more memory than its terms allow: the process is ended for it.
+    Hungry,
 }
 
 /// Nodes that the slow one has for nothing: tens of milliseconds.
@@ -37,15 +66,23 @@ const WASTE: usize = 20_000;
 const TERMS: [&str; 4] = ["--soak-s", "1", "--min-inferences", "10"];
 
 impl Fleet {
-    /// A new fleet, its repository empty.
+    /// A new fleet, its repository empty, of the programs that the tests use.
     ///
     /// # Errors
     /// The operator's program is not built, or fails.
     pub fn new() -> Result<Self> {
+        Self::of(Programs::test()?)
+    }
+
+    /// The same of these programs.
+    ///
+    /// # Errors
+    /// The operator's program fails.
+    pub fn of(programs: Programs) -> Result<Self> {
         let folder = Folder::new()?;
-        let made = run(&folder, &["init", "repo", "--keys", "keys", "--unencrypted"])?;
+        let made = run(&programs, &folder, &["init", "repo", "--keys", "keys", "--unencrypted"])?;
         ensure!(made.status.success(), "init: {}", String::from_utf8_lossy(&made.stderr));
-        let mut server = command(&folder)?
+        let mut server = command(&programs, &folder)
             .args(["serve", "repo", "--listen", "127.0.0.1:0"])
             .stdout(Stdio::piped())
             .spawn()
@@ -55,7 +92,7 @@ impl Fleet {
         BufReader::new(stdout).read_line(&mut line)?;
         let url = line.trim().rsplit(' ').next().unwrap_or_default().to_owned();
         ensure!(url.starts_with("http://"), "the server says `{line}`");
-        Ok(Self { folder, server, url })
+        Ok(Self { programs, folder, server, url })
     }
 
     /// The part of a configuration that names the repository.
@@ -82,7 +119,7 @@ impl Fleet {
     /// # Errors
     /// It cannot be started.
     pub fn run(&self, args: &[&str]) -> Result<Output> {
-        run(&self.folder, args)
+        run(&self.programs, &self.folder, args)
     }
 
     /// The same, which must go well.
@@ -103,7 +140,7 @@ impl Fleet {
     pub fn model(&self, version: &str, kind: Kind) -> Result<String> {
         let name = format!("m-{version}");
         let graph = match kind {
-            Kind::Slow => onnx::slow_brightness(13, WASTE),
+            Kind::Slow | Kind::Hungry => onnx::slow_brightness(13, WASTE),
             Kind::Garbage => b"this is no graph".to_vec(),
             Kind::Good | Kind::Wrong => onnx::brightness(13),
         };
@@ -125,7 +162,10 @@ impl Fleet {
         let probation_s = probation_s.to_string();
         args.extend(["--probation-s", &probation_s]);
         let yes_path = yes.display().to_string();
-        let vedette = places::vedette()?.display().to_string();
+        if kind == Kind::Hungry {
+            args.extend(["--memory-mb", "64"]);
+        }
+        let vedette = self.programs.vedette.display().to_string();
         if kind == Kind::Good {
             args.extend(["--vedette", &vedette]);
         } else {
@@ -189,21 +229,13 @@ fn set_executable(path: &Path) -> Result<()> {
         .with_context(|| format!("cannot make `{}` executable", path.display()))
 }
 
-fn program() -> Result<PathBuf> {
-    let path = places::vedette()?.with_file_name("vedette-fleet");
-    if !path.is_file() {
-        bail!("the operator's program is not built: run `cargo build -p fleet`");
-    }
-    Ok(path)
-}
-
-fn command(folder: &Folder) -> Result<Command> {
-    let mut command = Command::new(program()?);
+fn command(programs: &Programs, folder: &Folder) -> Command {
+    let mut command = Command::new(&programs.fleet);
     command.current_dir(folder.path()).stdin(Stdio::null());
-    command.env("ORT_DYLIB_PATH", places::onnxruntime()?);
-    Ok(command)
+    command.env("ORT_DYLIB_PATH", &programs.onnxruntime);
+    command
 }
 
-fn run(folder: &Folder, args: &[&str]) -> Result<Output> {
-    command(folder)?.args(args).output().context("cannot start `vedette-fleet`")
+fn run(programs: &Programs, folder: &Folder, args: &[&str]) -> Result<Output> {
+    command(programs, folder).args(args).output().context("cannot start `vedette-fleet`")
 }

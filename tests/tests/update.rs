@@ -113,6 +113,7 @@ fn a_bad_release_is_refused_by_name_and_the_one_before_never_stops() -> Result<(
         ("3.0.0", Kind::Wrong, "golden"),
         ("4.0.0", Kind::Garbage, "graph: "),
         ("5.0.0", Kind::Slow, "95 of 100 frames take"),
+        ("5.5.0", Kind::Hungry, "64 MiB"),
     ] {
         fleet.release(version, kind, WATCHED_S)?;
         look(&bench)?;

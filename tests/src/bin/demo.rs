@@ -2,7 +2,8 @@
 //!
 //! `scripts/demo` builds everything and calls this. The exit code is 0 only if frames were inferred in both
 //! pipelines, the model was as accurate as its card says, every observation was heard at the broker, the daemon
-//! ended as it should, and an annotated picture was written.
+//! ended as it should, an annotated picture was written, and releases good and bad ended as they should without a
+//! lost frame.
 #![forbid(unsafe_code)]
 
 use std::path::PathBuf;
@@ -12,7 +13,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 use clap::Parser;
 use rustix::process::Signal;
-use tests::demo::{Card, Facts, Screen, Stage, Tally, annotate, broker, judge};
+use tests::demo::{Card, Facts, Screen, Stage, Tally, annotate, broker, judge, releases};
+use tests::fleet::Programs;
 use tests::{Daemon, Ended, Launch, Listener, Message, heard, places};
 use tokio::signal::unix::{SignalKind, signal};
 use wire::StatusWord;
@@ -34,6 +36,9 @@ struct Args {
     /// The daemon's binary
     #[arg(long, value_name = "FILE")]
     vedette: PathBuf,
+    /// The operator's program [default: `vedette-fleet` beside the daemon]
+    #[arg(long, value_name = "FILE")]
+    fleet: Option<PathBuf>,
     /// The ONNX Runtime library
     #[arg(long, value_name = "FILE")]
     onnxruntime: PathBuf,
@@ -89,7 +94,16 @@ fn run(args: &Args, screen: &mut Screen) -> Result<bool> {
     };
     play.hear_last_words();
     let (code, words, log) = ended;
-    let checks = judge(&play.facts((code, words), &log, annotate(&stage)));
+    let mut checks = judge(&play.facts((code, words), &log, annotate(&stage)));
+    if code == Some(0) {
+        let fleet = args.fleet.clone();
+        let programs = Programs {
+            fleet: fleet.unwrap_or_else(|| stage.vedette.with_file_name("vedette-fleet")),
+            vedette: stage.vedette.clone(),
+            onnxruntime: stage.onnxruntime.clone(),
+        };
+        checks.extend(releases(&programs, &stage.out, port, screen)?);
+    }
     screen.say("");
     for line in play.running() {
         screen.say(&line);

@@ -7,6 +7,8 @@
 //!     --target-name NAME --target-base-url URL --target-dir DIR download
 //! ```
 //!
+//! Built by `cargo build --package tests --features conformance --bin tuf-conformance-client`.
+//!
 //! Exit code 0 where it went well, 1 where the client refuses, as the suite wants it. What this device trusts is in
 //! `DIR` as it would be in its state directory, the floors beside it.
 

@@ -7,6 +7,7 @@
 #[cfg(feature = "demo")]
 pub mod broker;
 mod card;
+mod releases;
 mod score;
 mod screen;
 mod stage;
@@ -14,6 +15,7 @@ mod tally;
 mod verdict;
 
 pub use card::Card;
+pub use releases::releases;
 pub use score::Score;
 pub use screen::Screen;
 pub use stage::{Pipeline, Stage, annotate, configuration};
