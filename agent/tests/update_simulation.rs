@@ -4,6 +4,7 @@
 //! A failure prints its seed; `VEDETTE_SIMULATION_SEED=<seed>` walks that device alone, and prints its steps.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test stops at the first surprise")]
+#![expect(clippy::print_stdout, reason = "the numbers are what a simulation is for")]
 
 use std::collections::{BTreeMap, BTreeSet};
 

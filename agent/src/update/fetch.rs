@@ -5,7 +5,7 @@
 //! and is gone on with by range, in this run or the next.
 //!
 //! **Progress is a high-water mark:** an attempt that verified nothing new counts as one in vain, whatever it
-//! transferred, and [`VAIN_MAX`] of those in a row end the fetch until later. A server that ignores ranges and is
+//! transferred, and some of those in a row end the fetch until later. A server that ignores ranges and is
 //! cut off again and again therefore costs a bounded number of bytes.
 
 use std::io;
