@@ -2,7 +2,9 @@
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
+use std::backtrace::Backtrace;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 mod rig;
 
@@ -14,6 +16,10 @@ thread_local! {
 }
 static STEADY: AtomicBool = AtomicBool::new(false);
 static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
+/// Where the last of them came from, so that a failure far away can be understood.
+static WHENCE: Mutex<Vec<Backtrace>> = Mutex::new(Vec::new());
+/// Back traces that are kept: a few tell the story.
+const WHENCE_MAX: usize = 4;
 
 struct Counting;
 
@@ -21,6 +27,14 @@ impl Counting {
     fn count() {
         if STEADY.load(Ordering::Relaxed) && !EXEMPT.try_with(Cell::get).unwrap_or(true) {
             ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+            // What this allocates is the test's, not the data path's.
+            EXEMPT.set(true);
+            let mut whence = WHENCE.lock().unwrap_or_else(PoisonError::into_inner);
+            if whence.len() < WHENCE_MAX {
+                whence.push(Backtrace::force_capture());
+            }
+            drop(whence);
+            EXEMPT.set(false);
         }
     }
 }
@@ -70,6 +84,7 @@ fn allocations(format: &str, engine: &str) -> u64 {
     let mut fewest = u64::MAX;
     STEADY.store(true, Ordering::SeqCst);
     for window in 1..=WINDOWS {
+        WHENCE.lock().unwrap().clear();
         ALLOCATIONS.store(0, Ordering::SeqCst);
         rig.until("the counted frames", |rig| inferred(rig) >= WARM_UP + window * COUNTED);
         fewest = fewest.min(ALLOCATIONS.load(Ordering::SeqCst));
@@ -90,6 +105,8 @@ fn the_steady_state_allocates_nothing() {
     for (format, engine) in
         [("nv12", onnxruntime), ("rgb", onnxruntime), ("mjpeg", onnxruntime), ("nv12", shadow)]
     {
-        assert_eq!(allocations(format, engine), 0, "{format} through {engine}");
+        let count = allocations(format, engine);
+        let whence = WHENCE.lock().unwrap();
+        assert_eq!(count, 0, "{format} through {engine}, the last of them from {whence:#?}");
     }
 }
