@@ -18,3 +18,4 @@ pub mod said;
 pub mod stop;
 pub mod supervisor;
 pub mod update;
+pub mod watchdog;

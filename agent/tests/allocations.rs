@@ -1,8 +1,8 @@
 //! The steady state allocates nothing: counted by the allocator, in every thread of the data path.
 
 use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 use std::backtrace::Backtrace;
+use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 

@@ -22,6 +22,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ),
     ("mqtt", &["config", "pipeline", "report", "said", "stop", "supervisor"]),
     ("supervisor", &["pipeline", "report", "stop"]),
+    ("watchdog", &["pipeline", "stop", "supervisor"]),
     (
         "update",
         &[
@@ -51,6 +52,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "stop",
             "supervisor",
             "update",
+            "watchdog",
         ],
     ),
     (
@@ -79,8 +81,10 @@ const VENDORS: &[(&str, &[&str])] = &[
     ("turbojpeg", &["hw/jpeg.rs"]),
     ("reqwest", &["update/http.rs"]),
     ("rumqttc", &["mqtt"]),
+    ("sd_notify", &["watchdog.rs"]),
     ("sigstore_tuf", &["update/trust.rs"]),
     ("tar", &["update/bundle.rs"]),
+    ("tracing_journald", &["cli/run.rs"]),
     ("clap", &["cli"]),
     ("clap_complete", &["cli"]),
     ("clap_mangen", &["cli"]),

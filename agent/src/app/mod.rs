@@ -29,6 +29,7 @@ use crate::said::{InfoParts, Said};
 use crate::stop::Stop;
 use crate::supervisor::{Supervisor, exit};
 use crate::update::{Booted, Live};
+use crate::watchdog;
 
 /// How long ending may take, from the signal to the last byte.
 const DRAIN: Duration = Duration::from_secs(5);
@@ -134,7 +135,8 @@ impl House {
         };
         let reaper = house.reaper()?;
         let mut slots = Vec::new();
-        for index in 0..config.models.len() {
+        for (index, model) in config.models.iter().enumerate() {
+            let _opening = watchdog::Opening::begin(&format!("opening model {}", model.name));
             let booted = releases::boot(&config, index, state)?;
             slots.extend(house.start_engine(index, booted, &sinks, &reaper)?);
         }
@@ -261,6 +263,8 @@ impl House {
             version = env!("CARGO_PKG_VERSION"),
             "running"
         );
+        watchdog::start(&self.supervisor, self.desks.clone(), self.status_line());
+        watchdog::ready();
         let mut figures = tokio::time::interval(FIGURES_EVERY);
         figures.tick().await;
         let stop = self.supervisor.stop().clone();
@@ -280,6 +284,7 @@ impl House {
                 _ = figures.tick() => self.log_figures(),
             }
         }
+        watchdog::stopping();
         tokio::select! {
             ended = self.drain() => ended,
             () = told(&mut terminate, &mut interrupt) => leave(),
@@ -292,6 +297,16 @@ impl House {
         if let Some(config) = reloaded {
             self.config = config;
             self.tell();
+        }
+    }
+
+    /// What `systemctl status` shows: how many pipelines, and how much they did.
+    fn status_line(&self) -> impl Fn() -> String + Clone + Send + 'static {
+        let pipelines = self.pipelines.clone();
+        move || {
+            let inferred: u64 = pipelines.iter().map(|(_, health)| health.count()).sum();
+            let s = if pipelines.len() == 1 { "" } else { "s" };
+            format!("{} pipeline{s}, {inferred} frames inferred", pipelines.len())
         }
     }
 

@@ -2,10 +2,12 @@
 
 use clap::Args;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use super::{ConfigArgs, complain};
 use crate::app;
-use crate::config::checked::LogSettings;
+use crate::config::checked::{LogFormat, LogSettings};
 use crate::supervisor::exit;
 
 /// Runs the daemon in the foreground: a service manager keeps it.
@@ -30,19 +32,37 @@ impl Run {
     }
 }
 
-/// Logs to standard error: standard output belongs to observations.
+/// Logs to the journal where standard error is the journal, else to standard error: standard output belongs to
+/// observations.
 fn start_log(settings: &LogSettings) {
     // Of the library's own chatter only what is wrong, unless the directives say otherwise.
     let directives = format!("ort=warn,{}", settings.level);
     // It was checked when the configuration was read.
     let filter = EnvFilter::try_new(&directives).unwrap_or_else(|_| EnvFilter::new("info"));
+    let journal = match settings.format {
+        LogFormat::Auto => is_journal(&std::io::stderr()),
+        LogFormat::Journald => true,
+        LogFormat::Text | LogFormat::Json => false,
+    };
+    // Where the journal's socket is not there, its lines go where they always went.
+    if journal && let Ok(layer) = tracing_journald::layer() {
+        drop(tracing_subscriber::registry().with(filter).with(layer).try_init());
+        return;
+    }
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
-    let started = if settings.json {
+    let started = if settings.format == LogFormat::Json {
         builder.json().try_init()
     } else {
         builder.with_ansi(terminal).with_target(false).try_init()
     };
     // Only a second call in one process can fail, and then there is a log.
     drop(started);
+}
+
+/// Whether `stream` is the one that the service manager connected to the journal, as `$JOURNAL_STREAM`
+/// (`device:inode`) says; a redirected one is not.
+fn is_journal(stream: &impl std::os::fd::AsFd) -> bool {
+    let Ok(named) = std::env::var("JOURNAL_STREAM") else { return false };
+    rustix::fs::fstat(stream).is_ok_and(|stat| named == format!("{}:{}", stat.st_dev, stat.st_ino))
 }

@@ -27,13 +27,34 @@ const PIPELINES_MAX: usize = 256;
 /// Levels of the log, from nothing to everything.
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
+/// Forms of the log, by their names in the configuration.
+const LOG_FORMATS: [(&str, LogFormat); 4] = [
+    ("auto", LogFormat::Auto),
+    ("text", LogFormat::Text),
+    ("json", LogFormat::Json),
+    ("journald", LogFormat::Journald),
+];
+
 /// How the daemon logs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogSettings {
     /// Least level that is shown, or directives such as `info,vedette::mqtt=debug`.
     pub level: String,
-    /// JSON, one document a line, instead of text.
-    pub json: bool,
+    /// In which form.
+    pub format: LogFormat,
+}
+
+/// In which form the log is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// To the journal with its fields, where standard error is the journal; else as text.
+    Auto,
+    /// Text on standard error.
+    Text,
+    /// One JSON document a line on standard error.
+    Json,
+    /// To the journal with its fields.
+    Journald,
 }
 
 /// A configured model.
@@ -201,7 +222,7 @@ fn device(top: &Section<'_>) -> Option<Topics> {
 }
 
 fn log(top: &Section<'_>) -> LogSettings {
-    let mut settings = LogSettings { level: "info".to_owned(), json: false };
+    let mut settings = LogSettings { level: "info".to_owned(), format: LogFormat::Auto };
     if let Some(section) = top.section("log") {
         if let Some(level) = section.text("level") {
             if let Err(error) = tracing_subscriber::EnvFilter::try_new(&level) {
@@ -215,8 +236,7 @@ fn log(top: &Section<'_>) -> LogSettings {
             }
             settings.level = level;
         }
-        settings.json =
-            section.choice("format", &[("text", false), ("json", true)]).unwrap_or(false);
+        settings.format = section.choice("format", &LOG_FORMATS).unwrap_or(LogFormat::Auto);
         section.finish();
     }
     settings

@@ -149,6 +149,12 @@ impl Health {
         self.reopened.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Frames whose observation went to the sinks since the start.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.inferred.load(Ordering::Relaxed)
+    }
+
     /// The counts, and a new interval.
     #[expect(clippy::as_conversions, reason = "counts and microseconds far below 2^53")]
     #[expect(clippy::cast_precision_loss, reason = "counts and microseconds far below 2^53")]

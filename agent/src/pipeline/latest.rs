@@ -30,12 +30,16 @@ struct State {
     boxes: Vec<Mailbox>,
     closed: bool,
     poked: bool,
+    /// The engine is being made anew: nobody takes frames, and all is well.
+    excused: bool,
 }
 
 #[derive(Debug)]
 struct Mailbox {
     frame: Frame,
     fresh: bool,
+    /// Since when a frame, this one or one that it replaced, lies here untaken.
+    since: Option<Instant>,
     open: bool,
     period: Duration,
     patient: bool,
@@ -66,6 +70,7 @@ impl Desk {
         let mailbox = |rate: &Option<f64>| Mailbox {
             frame: Frame::default(),
             fresh: false,
+            since: None,
             open: true,
             period: rate
                 .and_then(|rate| Duration::try_from_secs_f64(1.0 / rate).ok())
@@ -75,7 +80,7 @@ impl Desk {
         };
         let boxes = rates_hz.iter().map(mailbox).collect();
         Self {
-            state: Mutex::new(State { boxes, closed: false, poked: false }),
+            state: Mutex::new(State { boxes, closed: false, poked: false, excused: false }),
             posted: Condvar::new(),
             taken: Condvar::new(),
         }
@@ -94,6 +99,7 @@ impl Desk {
         let mailbox = &mut state.boxes[index];
         mailbox.replaced += u64::from(mailbox.fresh);
         mailbox.fresh = true;
+        mailbox.since.get_or_insert_with(Instant::now);
         std::mem::swap(&mut mailbox.frame, frame);
         self.posted.notify_one();
         true
@@ -117,6 +123,7 @@ impl Desk {
             if let Some(index) = urgent {
                 let mailbox = &mut state.boxes[index];
                 mailbox.fresh = false;
+                mailbox.since = None;
                 std::mem::swap(&mut mailbox.frame, frame);
                 let replaced = mailbox.replaced;
                 self.taken.notify_all();
@@ -126,6 +133,26 @@ impl Desk {
                 return Taken::Closed;
             }
             state = self.posted.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// How long a frame has been waiting for the engine at `now`; nothing while the engine is excused.
+    #[must_use]
+    pub fn waits(&self, now: Instant) -> Duration {
+        let state = self.lock();
+        let since = state.boxes.iter().filter_map(|mailbox| mailbox.since).min();
+        let waits = since.map(|since| now.saturating_duration_since(since));
+        waits.filter(|_| !state.excused).unwrap_or_default()
+    }
+
+    /// Whether the engine is being made anew, which may take minutes: frames that wait meanwhile are no alarm.
+    pub fn excuse(&self, excused: bool) {
+        let mut state = self.lock();
+        state.excused = excused;
+        // What waited until now did not wait for an engine that is stuck.
+        let now = Instant::now();
+        for since in state.boxes.iter_mut().filter_map(|mailbox| mailbox.since.as_mut()) {
+            *since = now;
         }
     }
 
@@ -192,6 +219,22 @@ mod tests {
             let taken = desk.take(&mut Frame::default());
             assert_eq!(taken, Taken::Frame { index: first, replaced: 0 }, "{fast_at_ms}");
         }
+    }
+
+    #[test]
+    fn a_frame_waits_from_the_first_that_nobody_took() {
+        let (desk, post) = desk(&[Some(30.0), Some(30.0)]);
+        let later = || Instant::now() + Duration::from_secs(60);
+        assert_eq!(desk.waits(later()), Duration::ZERO);
+        post(&desk, 0, 0, 0);
+        post(&desk, 0, 1, 33);
+        assert!(desk.waits(later()) >= Duration::from_secs(60));
+        desk.excuse(true);
+        assert_eq!(desk.waits(later()), Duration::ZERO);
+        desk.excuse(false);
+        assert!(desk.waits(later()) >= Duration::from_secs(60));
+        assert!(matches!(desk.take(&mut Frame::default()), Taken::Frame { .. }));
+        assert_eq!(desk.waits(later()), Duration::ZERO);
     }
 
     #[test]

@@ -248,7 +248,10 @@ impl Worker {
                 Some(generation) => generation,
                 None => {
                     self.seats.iter().for_each(|seat| seat.health.reopened());
-                    self.adopt(Arc::new((self.build)()?))
+                    self.desk.excuse(true);
+                    let built = (self.build)();
+                    self.desk.excuse(false);
+                    self.adopt(Arc::new(built?))
                 }
             };
             let left = if generation.engine.overlaps() {
