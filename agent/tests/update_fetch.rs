@@ -262,3 +262,25 @@ fn what_a_fetch_left_is_gone_on_with_by_the_next() {
     }
     assert!(std::fs::read(blobs.path(&release.sha256)).unwrap() == *bytes);
 }
+
+#[test]
+fn a_mark_whose_data_is_gone_does_not_speak_for_what_comes_after_it() {
+    let bytes = vec![7_u8; 1000];
+    let release = ReleaseFile {
+        path: "model.onnx".to_owned(),
+        length: 1000,
+        sha256: Digest::of(&bytes),
+        chunks: vec![Digest::of(&bytes)],
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let blobs = Blobs::open(dir.path()).unwrap();
+    let partial = dir.path().join("partial").join(release.sha256.to_string());
+    std::fs::create_dir(&partial).unwrap();
+    // What a power cut can leave of a partial file that was being removed ...
+    vedette::disk::replace(&partial.join("mark"), b"1\n").unwrap();
+    assert_eq!(blobs.partial(&release).unwrap().offset(), 0);
+    // ... and another one of the next download, whose length was durable and whose bytes were not.
+    vedette::disk::replace(&partial.join("data"), &[0; 1000]).unwrap();
+    assert_eq!(blobs.partial(&release).unwrap().offset(), 0);
+    assert_eq!(blobs.progress(&release), 0);
+}

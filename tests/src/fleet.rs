@@ -57,6 +57,16 @@ pub enum Kind {
     Garbage,
     /// Right, and its rehearsal needs more memory than its terms allow: the process is ended for it.
     Hungry,
+    /// Its outputs are no numbers.
+    NoNumber,
+    /// Its input is not as it says.
+    Misshapen,
+    /// Its run never ends.
+    Endless,
+    /// Its run asks for more memory than there is.
+    Greedy,
+    /// Right, and a library that does not like it crashes ([`onnx::DEADLY`]).
+    Deadly,
 }
 
 /// Nodes that the slow one has for nothing: tens of milliseconds.
@@ -142,6 +152,11 @@ impl Fleet {
         let graph = match kind {
             Kind::Slow | Kind::Hungry => onnx::slow_brightness(13, WASTE),
             Kind::Garbage => b"this is no graph".to_vec(),
+            Kind::NoNumber => onnx::no_number(),
+            Kind::Misshapen => onnx::misshapen(),
+            Kind::Endless => onnx::endless(),
+            Kind::Greedy => onnx::greedy(),
+            Kind::Deadly => onnx::deadly(),
             Kind::Good | Kind::Wrong => onnx::brightness(13),
         };
         let wanted = if kind == Kind::Wrong { 0.75 } else { 0.5 };
@@ -162,8 +177,11 @@ impl Fleet {
         let probation_s = probation_s.to_string();
         args.extend(["--probation-s", &probation_s]);
         let yes_path = yes.display().to_string();
-        if kind == Kind::Hungry {
-            args.extend(["--memory-mb", "64"]);
+        match kind {
+            Kind::Hungry => args.extend(["--memory-mb", "64"]),
+            Kind::Greedy => args.extend(["--memory-mb", "512"]),
+            Kind::Endless => args.extend(["--rehearsal-s", "2"]),
+            _ => {}
         }
         let vedette = self.programs.vedette.display().to_string();
         if kind == Kind::Good {

@@ -11,6 +11,8 @@ pub enum Element {
     F32,
     /// 64-bit integer.
     I64,
+    /// True or false, a byte.
+    Bool,
 }
 
 impl Element {
@@ -18,6 +20,7 @@ impl Element {
         match self {
             Self::F32 => 1,
             Self::I64 => 7,
+            Self::Bool => 9,
         }
     }
 }
@@ -74,13 +77,13 @@ impl Graph {
     /// Adds an input of type f32.
     #[must_use]
     pub fn input(self, name: &str, shape: &[u64]) -> Self {
-        self.add(11, &value_info(name, shape))
+        self.value(11, name, Element::F32, shape)
     }
 
     /// Adds an output of type f32.
     #[must_use]
     pub fn output(self, name: &str, shape: &[u64]) -> Self {
-        self.add(12, &value_info(name, shape))
+        self.value(12, name, Element::F32, shape)
     }
 
     /// Adds a constant with one element.
@@ -88,6 +91,28 @@ impl Graph {
     pub fn constant(self, name: &str, value: f32) -> Self {
         let tensor = Fields::default().number(1, 1).number(2, Element::F32.number());
         self.add(5, &tensor.bytes(8, name).bytes(9, value.to_le_bytes()))
+    }
+
+    /// Adds a constant of any type, from its bytes.
+    #[must_use]
+    pub fn tensor(self, name: &str, element: Element, shape: &[u64], bytes: &[u8]) -> Self {
+        let dims = shape.iter().fold(Fields::default(), |tensor, extent| tensor.number(1, *extent));
+        self.add(5, &dims.number(2, element.number()).bytes(8, name).bytes(9, bytes))
+    }
+
+    /// Adds a loop over `value` that makes `output` of it, once `body` says that it is done.
+    #[must_use]
+    pub fn looped(self, go: &str, value: &str, output: &str, body: &Graph) -> Self {
+        // An attribute of type 5 is a graph.
+        let body = Fields(body.parts.clone()).bytes(2, "body");
+        let attribute = Fields::default().bytes(1, "body").message(6, &body).number(20, 5);
+        let inputs = Fields::default().bytes(1, "").bytes(1, go).bytes(1, value);
+        self.add(1, &inputs.bytes(2, output).bytes(4, "Loop").message(5, &attribute))
+    }
+
+    /// Adds an input or output (`field` 11 or 12) of any type.
+    fn value(self, field: u64, name: &str, element: Element, shape: &[u64]) -> Self {
+        self.add(field, &value_info(name, element, shape))
     }
 
     /// Adds a node that makes `output` of `inputs`.
@@ -123,11 +148,11 @@ impl Graph {
     }
 }
 
-fn value_info(name: &str, shape: &[u64]) -> Fields {
+fn value_info(name: &str, element: Element, shape: &[u64]) -> Fields {
     let dims = shape.iter().fold(Fields::default(), |dims, extent| {
         dims.message(1, &Fields::default().number(1, *extent))
     });
-    let tensor = Fields::default().number(1, Element::F32.number()).message(2, &dims);
+    let tensor = Fields::default().number(1, element.number()).message(2, &dims);
     Fields::default().bytes(1, name).message(2, &Fields::default().message(1, &tensor))
 }
 
@@ -179,7 +204,76 @@ pub fn slow_brightness(opset: u64, waste: usize) -> Vec<u8> {
         .file()
 }
 
-/// `model.toml` of the two.
+/// A model whose every output is no number: a root of what is below zero.
+#[must_use]
+pub fn no_number() -> Vec<u8> {
+    Graph::new(13)
+        .input("images", &[1, 3, SIDE, SIDE])
+        .node("ReduceMean", &["images"], "mean")
+        .constant("two", 2.0)
+        .node("Sub", &["mean", "two"], "below")
+        .node("Sqrt", &["below"], "brightness")
+        .output("brightness", &[1, 1, 1, 1])
+        .file()
+}
+
+/// A model that takes pictures of another size than it says.
+#[must_use]
+pub fn misshapen() -> Vec<u8> {
+    Graph::new(13)
+        .input("images", &[1, 3, 2 * SIDE, 2 * SIDE])
+        .node("ReduceMean", &["images"], "brightness")
+        .output("brightness", &[1, 1, 1, 1])
+        .file()
+}
+
+/// A model that never comes to an end of a run: a loop whose condition is always true.
+#[must_use]
+pub fn endless() -> Vec<u8> {
+    let body = Graph::new(13)
+        .value(11, "round", Element::I64, &[])
+        .value(11, "go", Element::Bool, &[])
+        .value(11, "before", Element::F32, &[1, 1, 1, 1])
+        .node("Identity", &["go"], "go_on")
+        .node("Add", &["before", "before"], "after")
+        .value(12, "go_on", Element::Bool, &[])
+        .value(12, "after", Element::F32, &[1, 1, 1, 1]);
+    Graph::new(13)
+        .input("images", &[1, 3, SIDE, SIDE])
+        .node("ReduceMean", &["images"], "mean")
+        .tensor("true", Element::Bool, &[], &[1])
+        .looped("true", "mean", "brightness", &body)
+        .output("brightness", &[1, 1, 1, 1])
+        .file()
+}
+
+/// A model that asks for 64 GiB at each run.
+#[must_use]
+pub fn greedy() -> Vec<u8> {
+    let shape: Vec<u8> =
+        [1_u64, 1, 1 << 19, 1 << 15].iter().flat_map(|n| n.to_le_bytes()).collect();
+    Graph::new(13)
+        .input("images", &[1, 3, SIDE, SIDE])
+        .node("ReduceMean", &["images"], "mean")
+        .tensor("shape", Element::I64, &[4], &shape)
+        .node("Expand", &["mean", "shape"], "vast")
+        .node("ReduceMean", &["vast"], "brightness")
+        .output("brightness", &[1, 1, 1, 1])
+        .file()
+}
+
+/// What the file of [`deadly`] says of itself.
+pub const DEADLY: &str = "makes its library crash";
+
+/// A good model with [`DEADLY`] as its description.
+#[must_use]
+pub fn deadly() -> Vec<u8> {
+    let mut model = Fields(brightness(13));
+    model = model.bytes(6, DEADLY);
+    model.0
+}
+
+/// `model.toml` of them.
 pub const BRIGHTNESS_TOML: &str = r#"schema = 1
 name = "brightness"
 version = "1.0.0"

@@ -89,6 +89,10 @@ impl Blobs {
         let chunks = u64::try_from(file.chunks.len()).unwrap_or(u64::MAX);
         let sound = marked <= chunks && here >= (marked * CHUNK_BYTES).min(file.length);
         let chunk = if sound { marked } else { 0 };
+        if chunk != marked {
+            // Forgotten before there is new data that it could be taken for.
+            disk::replace(&dir.join("mark"), b"0\n").map_err(io::Error::other)?;
+        }
         Ok(Partial { dir, data, chunk, file: file.clone() })
     }
 

@@ -47,7 +47,9 @@ pub(super) async fn look(
     if record.good.as_ref().is_some_and(|good| good.release.release == rollout.release) {
         return nothing(format!("{version} is installed"));
     }
-    match rollout.turn(&shared.device, now) {
+    // A board that woke in 1970 is not before what it verified, and not before a rollout that it was shown began.
+    let time = view.now().max(rollout.started);
+    match rollout.turn(&shared.device, time) {
         Turn::Halted => return nothing(format!("the rollout of {version} is halted")),
         Turn::Now => {}
         _ if by_hand => {}

@@ -198,7 +198,7 @@ impl Store {
         if folder.is_dir() {
             return Ok(folder);
         }
-        let making = folder.with_extension("new");
+        let making = aside(&folder);
         remove_all(&making)?;
         let mut directories = BTreeSet::from([making.clone()]);
         disk::create_directory(&making).map_err(StoreError::Disk)?;
@@ -269,7 +269,12 @@ impl Store {
             let entry = entry.map_err(failed("read", &models))?;
             let name = entry.file_name().to_string_lossy().into_owned();
             let digest = name.strip_suffix(".json").unwrap_or(&name).parse::<Digest>();
-            if !digest.is_ok_and(|digest| named.contains(&digest)) {
+            if digest.is_ok_and(|digest| named.contains(&digest)) {
+                continue;
+            }
+            if name.parse::<Digest>().is_ok() {
+                forget(&entry.path())?;
+            } else {
                 remove_all(&entry.path())?;
             }
         }
@@ -283,6 +288,19 @@ impl Store {
     fn document_path(&self, release: &Digest) -> PathBuf {
         self.dir.join("models").join(format!("{release}.json"))
     }
+}
+
+/// What a folder is called while it is put together or taken apart.
+fn aside(folder: &Path) -> PathBuf {
+    folder.with_extension("new")
+}
+
+/// Removes a release's folder: its name first, durably, so that no power cut leaves a part of it under that name.
+fn forget(folder: &Path) -> Result<(), StoreError> {
+    let aside = aside(folder);
+    remove_all(&aside)?;
+    disk::move_into_place(folder, &aside).map_err(StoreError::Disk)?;
+    remove_all(&aside)
 }
 
 fn remove_all(path: &Path) -> Result<(), StoreError> {

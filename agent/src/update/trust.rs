@@ -156,6 +156,12 @@ impl Trust {
 }
 
 impl View<'_> {
+    /// The time by which it was judged: the clock's, not before what was verified.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.now
+    }
+
     /// What became of a step of the library's, where what went wrong outside of it counts first.
     fn outcome<T>(&self, result: Result<T, TufError>) -> Result<T, TrustError> {
         let trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner).take();
