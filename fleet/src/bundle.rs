@@ -53,11 +53,6 @@ impl Bundle {
         blobs.dedup();
         targets.extend(blobs);
 
-        let temporary = files::temporary(&self.out);
-        let file = File::create(&temporary)
-            .with_context(|| format!("cannot write `{}`", temporary.display()))?;
-        let mut archive = tar::Builder::new(file);
-        archive.mode(tar::HeaderMode::Deterministic);
         let mut metadata: Vec<String> = (1..=repository.root.version.get())
             .map(|number| format!("{number}.root.json"))
             .collect();
@@ -65,18 +60,31 @@ impl Bundle {
         metadata.push(format!("{}.snapshot.json", repository.snapshot.version));
         metadata.push(format!("{}.targets.json", repository.targets.version));
         metadata.push(format!("{}.{ROLE}.json", repository.rollout.version));
+        let mut entries: Vec<(PathBuf, String)> = Vec::new();
         for name in metadata {
             let name = format!("metadata/{name}");
-            append(&mut archive, &self.repository.join(&name), &name)?;
+            entries.push((self.repository.join(&name), name));
         }
         for (name, digest) in targets {
             let path = repository.target_path(&name, &digest);
-            append(&mut archive, &path, &format!("targets/{digest}.{name}"))?;
+            entries.push((path, format!("targets/{digest}.{name}")));
         }
-        archive.into_inner()?.sync_all()?;
-        files::rename(&temporary, &self.out)?;
+        let temporary = files::temporary(&self.out);
+        files::clean(self.write(&temporary, &entries), &temporary)?;
         say(&format!("{} {} in `{}`", rollout.model, rollout.version, self.out.display()));
         Ok(())
+    }
+
+    /// Writes the archive beside its place, then puts it there.
+    fn write(&self, temporary: &Path, entries: &[(PathBuf, String)]) -> Result<()> {
+        let failed = || format!("cannot write `{}`", self.out.display());
+        let mut archive = tar::Builder::new(File::create(temporary).with_context(failed)?);
+        archive.mode(tar::HeaderMode::Deterministic);
+        for (path, name) in entries {
+            append(&mut archive, path, name)?;
+        }
+        archive.into_inner().and_then(|file| file.sync_all()).with_context(failed)?;
+        files::rename(temporary, &self.out)
     }
 }
 

@@ -21,8 +21,16 @@ pub(crate) fn replace(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
         file.write_all(bytes)?;
         file.sync_all()
     };
-    write().with_context(|| format!("cannot write `{}`", temporary.display()))?;
-    rename(&temporary, path)
+    let written = write().with_context(|| format!("cannot write `{}`", path.display()));
+    clean(written.and_then(|()| rename(&temporary, path)), &temporary)
+}
+
+/// Removes `temporary` where `done` did not go well: half a file is of use to nobody.
+pub(crate) fn clean<T>(done: Result<T>, temporary: &Path) -> Result<T> {
+    if done.is_err() {
+        drop(std::fs::remove_file(temporary));
+    }
+    done
 }
 
 /// Where a file is written before it is in place.

@@ -1,4 +1,4 @@
-//! The operator's keys: Ed25519, one file each, encrypted with a passphrase or plain.
+//! The operator's keys: Ed25519, one file each, in one directory or wherever the operator says.
 //!
 //! ```text
 //! KEYS/root.json           the root of trust as this operator knows it: what devices are given
@@ -6,57 +6,53 @@
 //! KEYS/targets.key         offline: signs releases
 //! KEYS/rollout.key, snapshot.key, timestamp.key    online
 //! ```
+//!
+//! A key that is kept elsewhere is named with `--key-file ROLE=FILE` and counts as if it lay here.
 
+use std::cell::{OnceCell, RefCell};
+use std::collections::BTreeMap;
 use std::fmt;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, anyhow, bail};
-use argon2::{Algorithm, Argon2, Params, Version};
 use async_trait::async_trait;
-use aws_lc_rs::rand::{SecureRandom as _, SystemRandom};
+use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::Ed25519KeyPair;
-use chacha20poly1305::aead::Aead as _;
-use chacha20poly1305::{KeyInit as _, XChaCha20Poly1305, XNonce};
-use serde::{Deserialize, Serialize};
 use tough::key_source::KeySource;
 use tough::schema::key::Key;
 use tough::sign::Sign;
 
-use crate::files;
+use crate::keyfile::{self, KEY_BYTES_MAX};
+use crate::roles::RoleName;
+use crate::{KeyArgs, files};
 
-/// Largest key file.
-const KEY_BYTES_MAX: u64 = 16 << 10;
-/// Bits of a file's mode that somebody else has.
-const OTHERS: u32 = 0o077;
 /// Names of the passphrase's file in the environment.
 const PASSPHRASE_FILE: &str = "VEDETTE_FLEET_PASSPHRASE_FILE";
 /// A shorter passphrase is guessed.
 const PASSPHRASE_MIN: usize = 8;
-/// What trying one passphrase costs: 64 MiB and three passes, as the standard recommends where memory allows.
-const ARGON2: (u32, u32, u32) = (64 << 10, 3, 1);
 
-/// A key file.
-#[derive(Serialize, Deserialize)]
-struct KeyFile {
-    schema: String,
-    role: String,
-    /// PKCS #8, hexadecimal; encrypted where there is a `lock`.
-    secret: String,
-    lock: Option<Lock>,
+/// A key file that does not lie with the others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct NamedKey {
+    role: &'static str,
+    path: PathBuf,
 }
 
-/// How a secret is encrypted: Argon2id, then XChaCha20-Poly1305.
-#[derive(Serialize, Deserialize)]
-struct Lock {
-    salt: String,
-    nonce: String,
-    memory_kib: u32,
-    passes: u32,
-    lanes: u32,
+impl NamedKey {
+    /// Reads `ROLE=FILE`.
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+        let wrong = || {
+            let roles: Vec<&str> = RoleName::words().collect();
+            format!("`{text}` is not ROLE=FILE, where ROLE is one of {}", roles.join(", "))
+        };
+        let (role, path) = text.split_once('=').ok_or_else(wrong)?;
+        let role = RoleName::words().find(|word| *word == role).ok_or_else(wrong)?;
+        if path.is_empty() {
+            return Err(wrong());
+        }
+        Ok(Self { role, path: path.into() })
+    }
 }
-
-const SCHEMA: &str = "vedette/key/1";
 
 /// A key that can sign.
 #[derive(Clone)]
@@ -80,7 +76,8 @@ impl SigningKey {
     }
 
     fn pair(&self) -> Result<Ed25519KeyPair> {
-        Ed25519KeyPair::from_pkcs8(&self.pkcs8).map_err(|error| anyhow!("it is no key: {error}"))
+        Ed25519KeyPair::from_pkcs8(&self.pkcs8)
+            .map_err(|error| anyhow!("it is no Ed25519 key: {error}"))
     }
 
     /// Its public half.
@@ -109,15 +106,23 @@ impl KeySource for SigningKey {
 /// Where the keys are, and how they are unlocked.
 pub(crate) struct KeyRing {
     dir: PathBuf,
+    named: Vec<NamedKey>,
     passphrase_file: Option<PathBuf>,
-    passphrase: std::cell::OnceCell<String>,
+    passphrase: OnceCell<String>,
+    /// What was read already, by role: unlocking costs time by design.
+    read: RefCell<BTreeMap<String, Vec<SigningKey>>>,
 }
 
 impl KeyRing {
-    pub(crate) fn new(dir: &Path, passphrase_file: Option<PathBuf>) -> Self {
+    pub(crate) fn new(keys: &KeyArgs) -> Self {
         let from_environment = || std::env::var_os(PASSPHRASE_FILE).map(PathBuf::from);
-        let passphrase_file = passphrase_file.or_else(from_environment);
-        Self { dir: dir.to_owned(), passphrase_file, passphrase: std::cell::OnceCell::new() }
+        Self {
+            dir: keys.keys.clone(),
+            named: keys.named.clone(),
+            passphrase_file: keys.passphrase_file.clone().or_else(from_environment),
+            passphrase: OnceCell::new(),
+            read: RefCell::default(),
+        }
     }
 
     /// The root of trust as this operator knows it.
@@ -147,76 +152,64 @@ impl KeyRing {
         Ok(names)
     }
 
-    /// The keys of `role`, at least one.
-    pub(crate) fn load(&self, role: &str) -> Result<Vec<SigningKey>> {
-        let names = self.names(role)?;
-        if names.is_empty() {
-            bail!("there is no key of role {role} in `{}`: this step needs it", self.dir.display());
-        }
-        names.iter().map(|name| self.read(name)).collect()
+    /// The files that the operator named for `role`.
+    pub(crate) fn named<'a>(&'a self, role: &'a str) -> impl Iterator<Item = &'a Path> {
+        self.named.iter().filter(move |key| key.role == role).map(|key| key.path.as_path())
     }
 
-    fn read(&self, name: &str) -> Result<SigningKey> {
-        let path = self.path(name);
-        let mode = std::fs::metadata(&path)
-            .with_context(|| format!("cannot read the key `{}`", path.display()))?
-            .permissions()
-            .mode();
-        if mode & OTHERS != 0 {
-            let path = path.display();
+    /// The keys of `role`, at least one.
+    pub(crate) fn load(&self, role: &str) -> Result<Vec<SigningKey>> {
+        if let Some(known) = self.read.borrow().get(role) {
+            return Ok(known.clone());
+        }
+        let mut keys = self.load_named(role)?;
+        for name in self.names(role)? {
+            keys.push(self.read(&self.path(&name))?);
+        }
+        if keys.is_empty() {
             bail!(
-                "others may read or write the key `{path}`: run `chmod 600 {path}`, and think about who did"
+                "there is no key of role {role} in `{}`, and this step needs it: bring it there, or name its file \
+                 with `--key-file {role}=FILE`",
+                self.dir.display()
             );
         }
-        let bytes = files::read(&path, KEY_BYTES_MAX)?;
-        let no_key = || format!("`{}` is no key of vedette-fleet", path.display());
-        let file: KeyFile = serde_json::from_slice(&bytes).with_context(no_key)?;
-        if file.schema != SCHEMA {
-            bail!("{}: it is of schema `{}`", no_key(), file.schema);
-        }
-        let secret = unhex(&file.secret).with_context(no_key)?;
-        let pkcs8 = match &file.lock {
-            None => secret,
-            Some(lock) => {
-                let cipher = cipher(self.passphrase(false)?, lock)?;
-                let nonce = unhex(&lock.nonce).with_context(no_key)?;
-                let nonce: [u8; 24] =
-                    nonce.try_into().map_err(|_| anyhow!("{}: its nonce is damaged", no_key()))?;
-                cipher.decrypt(&XNonce::from(nonce), secret.as_slice()).map_err(|_| {
-                    anyhow!("the passphrase does not fit the key `{}`", path.display())
-                })?
-            }
-        };
-        let key = SigningKey { pkcs8 };
-        key.pair().with_context(no_key)?;
+        self.remember(role, keys.clone());
+        Ok(keys)
+    }
+
+    /// Those of `role` that the operator named.
+    pub(crate) fn load_named(&self, role: &str) -> Result<Vec<SigningKey>> {
+        self.named(role).map(|path| self.read(path)).collect()
+    }
+
+    /// From now on, `keys` are those of `role`.
+    pub(crate) fn remember(&self, role: &str, keys: Vec<SigningKey>) {
+        self.read.borrow_mut().insert(role.to_owned(), keys);
+    }
+
+    /// Makes sure that what signs for `roles` is at hand, before anything is changed.
+    pub(crate) fn unlock(&self, roles: &[&str]) -> Result<()> {
+        roles.iter().try_for_each(|role| self.load(role).map(drop))
+    }
+
+    fn read(&self, path: &Path) -> Result<SigningKey> {
+        let key = SigningKey { pkcs8: keyfile::read(path, || self.passphrase(false))? };
+        key.pair().with_context(|| format!("cannot use the key `{}`", path.display()))?;
         Ok(key)
     }
 
+    /// Asks for the passphrase of new keys, if it is not known yet.
+    pub(crate) fn choose_passphrase(&self) -> Result<()> {
+        self.passphrase(true).map(drop)
+    }
+
     /// Writes a new key file; an old one of that name is never overwritten.
-    pub(crate) fn write(&self, name: &str, key: &SigningKey, encrypted: bool) -> Result<()> {
-        let path = self.path(name);
+    pub(crate) fn write(&self, path: &Path, role: &str, key: &SigningKey, lock: bool) -> Result<()> {
         if path.exists() {
             bail!("there is a key `{}` already: it is not overwritten", path.display());
         }
-        let random = |bytes: &mut [u8]| {
-            SystemRandom::new().fill(bytes).map_err(|_| anyhow!("the system has no random numbers"))
-        };
-        let (secret, lock) = if encrypted {
-            let (mut salt, mut nonce) = ([0; 16], [0; 24]);
-            random(&mut salt)?;
-            random(&mut nonce)?;
-            let (memory_kib, passes, lanes) = ARGON2;
-            let lock = Lock { salt: hex(&salt), nonce: hex(&nonce), memory_kib, passes, lanes };
-            let sealed = cipher(self.passphrase(true)?, &lock)?
-                .encrypt(&XNonce::from(nonce), key.pkcs8.as_slice())
-                .map_err(|_| anyhow!("the key cannot be encrypted"))?;
-            (sealed, Some(lock))
-        } else {
-            (key.pkcs8.clone(), None)
-        };
-        let role = name.split('-').next().unwrap_or(name).to_owned();
-        let file = KeyFile { schema: SCHEMA.to_owned(), role, secret: hex(&secret), lock };
-        files::replace(&path, &serde_json::to_vec_pretty(&file)?, 0o600)
+        let passphrase = if lock { Some(self.passphrase(true)?) } else { None };
+        keyfile::write(path, role, &key.pkcs8, passphrase)
     }
 
     /// The passphrase: from its file, or asked for once on the terminal.
@@ -226,6 +219,7 @@ impl KeyRing {
         }
         let passphrase = match &self.passphrase_file {
             Some(path) => {
+                keyfile::private(path, "passphrase file")?;
                 let text = String::from_utf8(files::read(path, KEY_BYTES_MAX)?);
                 let text = text.with_context(|| format!("`{}` is no text", path.display()))?;
                 text.lines().next().unwrap_or_default().to_owned()
@@ -253,29 +247,4 @@ fn asked(new: bool) -> Result<String> {
         bail!("the two are not the same");
     }
     Ok(passphrase)
-}
-
-fn cipher(passphrase: &str, lock: &Lock) -> Result<XChaCha20Poly1305> {
-    let params = Params::new(lock.memory_kib, lock.passes, lock.lanes, Some(32))
-        .map_err(|error| anyhow!("the key's lock is damaged: {error}"))?;
-    let mut key = [0; 32];
-    Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
-        .hash_password_into(passphrase.as_bytes(), &unhex(&lock.salt)?, &mut key)
-        .map_err(|error| anyhow!("the key's lock is damaged: {error}"))?;
-    Ok(XChaCha20Poly1305::new(&key.into()))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn unhex(text: &str) -> Result<Vec<u8>> {
-    if !text.is_ascii() || !text.len().is_multiple_of(2) {
-        bail!("it is not hexadecimal");
-    }
-    (0..text.len() / 2)
-        .map(|index| {
-            u8::from_str_radix(&text[2 * index..2 * index + 2], 16).context("it is not hexadecimal")
-        })
-        .collect()
 }

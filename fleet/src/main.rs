@@ -6,10 +6,12 @@
 
 mod bundle;
 mod files;
+mod keyfile;
 mod keys;
 mod publish;
 mod repository;
 mod roles;
+mod rotate;
 mod rollout;
 mod serve;
 
@@ -61,6 +63,16 @@ struct KeyArgs {
     /// File whose first line is the keys' passphrase [default: VEDETTE_FLEET_PASSPHRASE_FILE, then asked for]
     #[arg(long, value_name = "FILE")]
     passphrase_file: Option<PathBuf>,
+    /// A role's key that lies elsewhere, such as on a stick; may be repeated. Ours, or PKCS #8 in PEM
+    #[arg(long = "key-file", value_name = "ROLE=FILE", value_parser = keys::NamedKey::parse)]
+    named: Vec<keys::NamedKey>,
+}
+
+impl KeyArgs {
+    /// The keys, none of them read yet.
+    fn ring(&self) -> keys::KeyRing {
+        keys::KeyRing::new(self)
+    }
 }
 
 fn main() -> ExitCode {
@@ -68,9 +80,23 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // Who closed the pipe does not want to read on.
-            drop(writeln!(std::io::stderr(), "vedette-fleet: {error:#}"));
+            drop(writeln!(std::io::stderr(), "vedette-fleet: {error:#}{}", advice(&error)));
             ExitCode::FAILURE
         }
+    }
+}
+
+/// What to do about a failure that the disk brought.
+fn advice(error: &anyhow::Error) -> &'static str {
+    use std::io::ErrorKind;
+    let kinds = error.chain().filter_map(|cause| cause.downcast_ref::<std::io::Error>());
+    match kinds.map(std::io::Error::kind).next() {
+        Some(ErrorKind::StorageFull | ErrorKind::QuotaExceeded) => {
+            "\nmake room on that disk, then run it again: devices see what they saw before"
+        }
+        Some(ErrorKind::ReadOnlyFilesystem) => "\nthat disk is mounted read-only",
+        Some(ErrorKind::PermissionDenied) => "\nrun it as the user who owns that file",
+        _ => "",
     }
 }
 

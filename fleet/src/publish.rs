@@ -14,7 +14,6 @@ use wire::topic::is_name;
 use wire::{Digest, ReleaseDocument, ReleaseFile, Terms};
 
 use crate::files;
-use crate::keys::KeyRing;
 use crate::repository::{Changed, Repository};
 use crate::{KeyArgs, say};
 
@@ -89,6 +88,7 @@ impl Publish {
         let (model, version) = name(&self.folder)?;
         let keys = self.keys.ring();
         let mut repository = Repository::open(&self.repository, &keys)?;
+        keys.unlock(&["targets", "snapshot", "timestamp"])?;
         self.verify()?;
         let release = self.document(&repository, model, version)?;
         let target = ReleaseDocument::target(&release.model, &release.version);
@@ -106,16 +106,25 @@ impl Publish {
             );
         }
         ReleaseDocument::parse(&bytes).context("no device would take this release")?;
-        self.copy(&repository, &release)?;
-        let path = repository.target_path(&target, &digest);
-        files::replace(&path, &bytes, 0o644)?;
-        let length = u64::try_from(bytes.len())?;
-        Repository::list(&mut repository.targets, &target, &digest, length)?;
-        for file in &release.files {
-            let (name, length) = (file.target(), file.length);
-            Repository::list(&mut repository.targets, &name, &file.sha256, length)?;
+        let mut new = Vec::new();
+        let mut place = || -> Result<()> {
+            self.copy(&repository, &release, &mut new)?;
+            let path = repository.target_path(&target, &digest);
+            new.push(path.clone());
+            files::replace(&path, &bytes, 0o644)?;
+            let length = u64::try_from(bytes.len())?;
+            Repository::list(&mut repository.targets, &target, &digest, length)?;
+            for file in &release.files {
+                let (name, length) = (file.target(), file.length);
+                Repository::list(&mut repository.targets, &name, &file.sha256, length)?;
+            }
+            repository.commit(&keys, Changed { targets: true, rollout: false }, false)
+        };
+        if let Err(error) = place() {
+            // Nobody was told of them: they only fill the disk.
+            new.iter().for_each(|path| drop(std::fs::remove_file(path)));
+            return Err(error);
         }
-        repository.commit(&keys, Changed { targets: true, rollout: false }, false)?;
         say(&format!(
             "published {} {} (counter {}, {} files, {} bytes)\nroll it out with: vedette-fleet rollout {} {} {}",
             release.model,
@@ -233,8 +242,14 @@ impl Publish {
         })
     }
 
-    /// Copies what the repository does not have yet, and makes sure that it is what was described.
-    fn copy(&self, repository: &Repository, release: &ReleaseDocument) -> Result<()> {
+    /// Copies what the repository does not have yet, and makes sure that it is what was described. What is there
+    /// for that is in `new`.
+    fn copy(
+        &self,
+        repository: &Repository,
+        release: &ReleaseDocument,
+        new: &mut Vec<PathBuf>,
+    ) -> Result<()> {
         let paths: Vec<String> = release.files.iter().map(|file| file.path.clone()).collect();
         let bar = progress(&self.folder, &paths, "copying")?;
         for file in &release.files {
@@ -260,11 +275,15 @@ impl Publish {
                 copy.sync_all()?;
                 Ok(Digest::from_bytes(sha.finalize().into()))
             };
-            let digest = copied().with_context(|| format!("cannot copy `{}`", from.display()))?;
-            if digest != file.sha256 {
-                bail!("`{}` changed while it was published: begin again", from.display());
-            }
-            files::rename(&temporary, &to)?;
+            let copied = || -> Result<()> {
+                let into = || format!("cannot copy `{}` to `{}`", from.display(), to.display());
+                if copied().with_context(into)? != file.sha256 {
+                    bail!("`{}` changed while it was published: begin again", from.display());
+                }
+                files::rename(&temporary, &to)
+            };
+            files::clean(copied(), &temporary)?;
+            new.push(to);
         }
         bar.finish_and_clear();
         Ok(())
@@ -380,11 +399,4 @@ fn progress(folder: &Path, paths: &[String], what: &'static str) -> Result<Progr
     bar.set_style(ProgressStyle::with_template(style)?);
     bar.set_message(what);
     Ok(bar)
-}
-
-/// The ring of `keys`.
-impl KeyArgs {
-    pub(crate) fn ring(&self) -> KeyRing {
-        KeyRing::new(&self.keys, self.passphrase_file.clone())
-    }
 }

@@ -110,6 +110,20 @@ pub(crate) fn new_root(
     })
 }
 
+/// The root after `old`: `role` has `keys` from now on, and everybody else those that they had. What only the old
+/// keys of the role were in it for is not in it any more.
+pub(crate) fn successor(old: &Root, role: RoleType, keys: &[SigningKey]) -> Result<Root> {
+    let threshold = old.roles.get(&role).map_or(1, |keys| keys.threshold.get());
+    let mut root = old.clone();
+    root.version = version(old.version.get() + 1)?;
+    root.expires = expires("root")?;
+    let known = role_keys(keys, threshold, &mut root.keys)?;
+    root.roles.insert(role, known);
+    let roles = root.roles.clone();
+    root.keys.retain(|id, _| roles.values().any(|role| role.keyids.contains(id)));
+    Ok(root)
+}
+
 /// The delegation to the rollout role's keys.
 pub(crate) fn delegation(keys: &[SigningKey]) -> Result<Delegations> {
     let mut delegations = Delegations::new();
@@ -160,7 +174,11 @@ impl Repository {
         )?;
         let trusted: Signed<Root> =
             serde_json::from_slice(&trusted).context("the keys' `root.json` is no root")?;
-        Self::read(dir, Some(&trusted.signed), Some(lock))
+        let (root, newer) = follow(dir, trusted.signed)?;
+        if let Some(bytes) = newer {
+            files::replace(&keys.root_path(), &bytes, 0o644)?;
+        }
+        Self::read(dir, root, Some(lock))
     }
 
     /// The repository in `dir`, to be looked at.
@@ -168,18 +186,10 @@ impl Repository {
         if !dir.join("metadata").is_dir() {
             bail!("`{}` is no repository: `vedette-fleet init` makes one", dir.display());
         }
-        Self::read(dir, None, None)
+        Self::read(dir, newest_root(dir)?.signed, None)
     }
 
-    fn read(dir: &Path, trusted: Option<&Root>, lock: Option<File>) -> Result<Self> {
-        let root = newest_root(dir)?;
-        if trusted.is_some_and(|trusted| *trusted != root.signed) {
-            bail!(
-                "the root in `{}` is not the one in the keys' `root.json`: somebody changed one of the two",
-                dir.display()
-            );
-        }
-        let root = root.signed;
+    fn read(dir: &Path, root: Root, lock: Option<File>) -> Result<Self> {
         let wrong = |role: &str| {
             format!("the {role} role in `{}` is not signed by its keys", dir.display())
         };
@@ -300,30 +310,30 @@ impl Repository {
         Ok(())
     }
 
-    /// Signs `root` by its own keys and those of the one before, and puts it into place here and beside the keys.
-    pub(crate) fn install_root(
-        &mut self,
-        keys: &KeyRing,
-        root: Root,
-        signers: &[SigningKey],
-    ) -> Result<()> {
-        let signed = sign(root.clone(), &KeyHolder::Root(root.clone()), signers)?;
-        let mut signed = signed.signed().clone();
+    /// `root`, signed by its own keys and those of the one before.
+    pub(crate) fn sign_root(&self, root: &Root, signers: &[SigningKey]) -> Result<Vec<u8>> {
+        let own = sign_with(root.clone(), &KeyHolder::Root(root.clone()), signers);
+        let mut signed = own.context(TOO_FEW)?.signed().clone();
         if root.version.get() > 1 {
-            let before = sign(root.clone(), &KeyHolder::Root(self.root.clone()), signers)?;
-            for signature in &before.signed().signatures {
+            let before = sign_with(root.clone(), &KeyHolder::Root(self.root.clone()), signers);
+            for signature in &before.context(TOO_FEW)?.signed().signatures {
                 if !signed.signatures.iter().any(|known| known.keyid == signature.keyid) {
                     signed.signatures.push(signature.clone());
                 }
             }
-            verify(&self.root, &signed)?;
+            self.root.verify_role(&signed).context(TOO_FEW)?;
         }
-        verify(&root, &signed)?;
+        root.verify_role(&signed).context(TOO_FEW)?;
         let mut bytes = serde_json::to_vec_pretty(&signed)?;
         bytes.push(b'\n');
+        Ok(bytes)
+    }
+
+    /// Puts a signed root into place, here and beside the keys.
+    pub(crate) fn install_root(&mut self, keys: &KeyRing, root: Root, bytes: &[u8]) -> Result<()> {
         let name = format!("{}.root.json", root.version);
-        files::replace(&self.dir.join("metadata").join(name), &bytes, 0o644)?;
-        files::replace(&keys.root_path(), &bytes, 0o644)?;
+        files::replace(&self.dir.join("metadata").join(name), bytes, 0o644)?;
+        files::replace(&keys.root_path(), bytes, 0o644)?;
         self.root = root;
         Ok(())
     }
@@ -343,11 +353,9 @@ pub(crate) fn near(expires: Time, role: &str) -> bool {
     left < SignedDuration::from_hours(hours) / 3
 }
 
-fn verify(root: &Root, signed: &Signed<Root>) -> Result<()> {
-    root.verify_role(signed).context(
-        "too few of the root keys are here: a new root needs a threshold of the old and of the new ones",
-    )
-}
+/// What a root lacks that not enough keys signed.
+const TOO_FEW: &str = "too few of the root keys are here: a new root needs a threshold of the old and of the new \
+                       ones; bring more of them, or name their files with `--key-file root=FILE`";
 
 fn metafile<T: Role + Serialize>(signed: &SignedRole<T>) -> Metafile {
     let hashes = Hashes { sha256: signed.sha256().to_vec().into(), _extra: HashMap::new() };
@@ -363,6 +371,19 @@ fn sign<T>(role: T, holder: &KeyHolder, keys: &[SigningKey]) -> Result<SignedRol
 where
     T: Role + Serialize,
 {
+    sign_with(role, holder, keys).with_context(|| {
+        format!(
+            "the keys of the {} role that are here are not those that the repository knows; where there is a \
+             `.key.new` beside them, a rotation was cut off: it is the one",
+            T::TYPE
+        )
+    })
+}
+
+fn sign_with<T>(role: T, holder: &KeyHolder, keys: &[SigningKey]) -> Result<SignedRole<T>>
+where
+    T: Role + Serialize,
+{
     let keys: Vec<Box<dyn KeySource>> = keys
         .iter()
         .map(|key| {
@@ -371,8 +392,37 @@ where
         })
         .collect();
     let runtime = tokio::runtime::Builder::new_current_thread().build()?;
-    let signed = runtime.block_on(SignedRole::new(role, holder, &keys, &SystemRandom::new()));
-    signed.with_context(|| format!("cannot sign the {} role with the keys that are here", T::TYPE))
+    Ok(runtime.block_on(SignedRole::new(role, holder, &keys, &SystemRandom::new()))?)
+}
+
+/// The newest root that `trusted` leads to, each signed by the one before: others may have made new ones. Its bytes
+/// come with it where it is not `trusted` itself.
+fn follow(dir: &Path, trusted: Root) -> Result<(Root, Option<Vec<u8>>)> {
+    let name = |root: &Root| format!("{}.root.json", root.version);
+    let own: Signed<Root> = load(dir, &name(&trusted))?;
+    if own.signed != trusted {
+        bail!(
+            "the root in `{}` is not the one in the keys' `root.json`: somebody changed one of the two",
+            dir.display()
+        );
+    }
+    let (mut root, mut newer) = (trusted, None);
+    for _ in 0..ROOTS_MAX {
+        let number = root.version.get() + 1;
+        let name = format!("{number}.root.json");
+        let path = dir.join("metadata").join(&name);
+        if !path.is_file() {
+            break;
+        }
+        let next: Signed<Root> = load(dir, &name)?;
+        let signed = root.verify_role(&next).is_ok() && next.signed.verify_role(&next).is_ok();
+        if !signed || next.signed.version.get() != number {
+            bail!("`{}` is not signed by the root before it: somebody changed it", path.display());
+        }
+        newer = Some(files::read(&path, METADATA_BYTES_MAX)?);
+        root = next.signed;
+    }
+    Ok((root, newer))
 }
 
 fn newest_root(dir: &Path) -> Result<Signed<Root>> {

@@ -1,14 +1,17 @@
 //! `vedette-fleet init`, `keys`, `refresh`: the roles, and whose keys they are.
 
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, bail};
 use clap::{Args, Subcommand, ValueEnum};
-use tough::schema::{RoleType, Root};
+use tough::schema::RoleType;
 use wire::rollout::ROLE;
 
 use crate::keys::{KeyRing, SigningKey};
-use crate::repository::{Changed, Repository, delegation, near, new_root};
+use crate::repository::{Changed, Repository, near, new_root};
+use crate::rotate::rotate;
 use crate::{KeyArgs, say};
 
 /// Root keys: more than that nobody keeps apart.
@@ -64,7 +67,7 @@ enum What {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum RoleName {
+pub(crate) enum RoleName {
     Root,
     Targets,
     Rollout,
@@ -81,8 +84,14 @@ impl RoleName {
         (Self::Timestamp, "timestamp"),
     ];
 
-    fn word(self) -> &'static str {
+    /// How the role is called.
+    pub(crate) fn word(self) -> &'static str {
         Self::ALL.iter().find(|(role, _)| *role == self).map_or("", |(_, word)| word)
+    }
+
+    /// How each is called.
+    pub(crate) fn words() -> impl Iterator<Item = &'static str> {
+        Self::ALL.iter().map(|(_, word)| *word)
     }
 }
 
@@ -117,50 +126,130 @@ impl Init {
                 self.keys.keys.display()
             );
         }
-        std::fs::create_dir_all(&self.keys.keys)
-            .with_context(|| format!("cannot create `{}`", self.keys.keys.display()))?;
-        let online = !(self.unencrypted || self.unencrypted_online);
-        let mut roots = Vec::new();
-        for number in 1..=self.root_keys {
-            roots.push(make(&ring, &format!("root-{number}"), !self.unencrypted)?);
+        let plan = self.plan(&ring)?;
+        let there = (self.keys.keys.exists(), self.repository.exists());
+        if let Err(error) = self.make(&ring, &plan) {
+            self.undo(there, &ring, &plan);
+            return Err(error);
         }
-        let targets = [make(&ring, "targets", !self.unencrypted)?];
-        let rollout = [make(&ring, ROLE, online)?];
-        let snapshot = [make(&ring, "snapshot", online)?];
-        let timestamp = [make(&ring, "timestamp", online)?];
+        say(&self.told(&ring));
+        Ok(())
+    }
+
+    /// All keys, those that are to be made in memory only: what cannot be read or asked for is known now.
+    fn plan(&self, ring: &KeyRing) -> Result<Vec<Planned>> {
+        let mut plan = Vec::new();
+        for (role, word) in RoleName::ALL {
+            let (count, offline) = match role {
+                RoleName::Root => (usize::try_from(self.root_keys)?, true),
+                RoleName::Targets => (1, true),
+                _ => (1, false),
+            };
+            let named = ring.load_named(word)?;
+            if named.len() > count {
+                bail!("{} key files are named for role {word}, which has {count}", named.len());
+            }
+            let (mut keys, mut made) = (named, Vec::new());
+            for number in keys.len() + 1..=count {
+                let name = if count == 1 { word.to_owned() } else { format!("{word}-{number}") };
+                let key = SigningKey::generate()?;
+                if ring.path(&name).exists() {
+                    let path = ring.path(&name);
+                    bail!("there is a key `{}` already: it is not overwritten", path.display());
+                }
+                made.push((name, key.clone()));
+                keys.push(key);
+            }
+            let lock = !(self.unencrypted || (self.unencrypted_online && !offline));
+            if lock && !made.is_empty() {
+                ring.choose_passphrase()?;
+            }
+            ring.remember(word, keys.clone());
+            plan.push(Planned { role, lock, keys, made });
+        }
+        Ok(plan)
+    }
+
+    /// Writes the keys and the repository.
+    fn make(&self, ring: &KeyRing, plan: &[Planned]) -> Result<()> {
+        let dir = &self.keys.keys;
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(dir)
+            .with_context(|| format!("cannot create `{}`", dir.display()))?;
+        for planned in plan {
+            for (name, key) in &planned.made {
+                ring.write(&ring.path(name), planned.role.word(), key, planned.lock)?;
+            }
+        }
+        let of = |role| {
+            plan.iter().find(|one| one.role == role).map_or(&[][..], |one| one.keys.as_slice())
+        };
         let others = [
-            (RoleType::Targets, targets.as_slice()),
-            (RoleType::Snapshot, snapshot.as_slice()),
-            (RoleType::Timestamp, timestamp.as_slice()),
+            (RoleType::Targets, of(RoleName::Targets)),
+            (RoleType::Snapshot, of(RoleName::Snapshot)),
+            (RoleType::Timestamp, of(RoleName::Timestamp)),
         ];
-        let root = new_root(1, self.threshold, &roots, others)?;
-        let mut repository = Repository::new(&self.repository, root.clone(), &rollout)?;
-        repository.install_root(&ring, root, &roots)?;
-        repository.commit(&ring, Changed { targets: true, rollout: true }, true)?;
-        say(&format!(
-            "made the repository `{}` and its keys in `{}`\n\
+        let root = new_root(1, self.threshold, of(RoleName::Root), others)?;
+        let mut repository =
+            Repository::new(&self.repository, root.clone(), of(RoleName::Rollout))?;
+        let bytes = repository.sign_root(&root, of(RoleName::Root))?;
+        repository.install_root(ring, root, &bytes)?;
+        repository.commit(ring, Changed { targets: true, rollout: true }, true)
+    }
+
+    /// Takes back what was made, where not all of it could be.
+    fn undo(&self, there: (bool, bool), ring: &KeyRing, plan: &[Planned]) {
+        let (keys, repository) = (&self.keys.keys, &self.repository);
+        let made = plan.iter().flat_map(|one| &one.made).map(|(name, _)| ring.path(name));
+        made.chain([ring.root_path()]).for_each(|path| drop(std::fs::remove_file(path)));
+        for part in ["metadata", "targets"] {
+            drop(std::fs::remove_dir_all(repository.join(part)));
+        }
+        drop(std::fs::remove_file(repository.join(".lock")));
+        for (was_there, dir) in [(there.0, keys), (there.1, repository)] {
+            if !was_there {
+                drop(std::fs::remove_dir(dir));
+            }
+        }
+    }
+
+    /// What was made, and what is to be kept where.
+    fn told(&self, ring: &KeyRing) -> String {
+        let (repository, keys) = (self.repository.display(), self.keys.keys.display());
+        let mut text = format!(
+            "made the repository `{repository}` and its keys in `{keys}`\n\
              \n\
              give every device   {}\n\
              keep offline        root-*.key, each with somebody else: {} of {} make a new root\n\
              keep offline        targets.key: it signs releases\n\
              may be on a server  rollout.key, snapshot.key, timestamp.key\n\
-             run by a timer      vedette-fleet refresh {} --keys {}, at least once a day",
-            self.repository.display(),
-            self.keys.keys.display(),
+             run by a timer      vedette-fleet refresh {repository} --keys {keys}, at least once a day",
             ring.root_path().display(),
             self.threshold,
             self.root_keys,
-            self.repository.display(),
-            self.keys.keys.display(),
-        ));
-        Ok(())
+        );
+        for word in RoleName::words() {
+            for path in ring.named(word) {
+                text.push_str(&format!("\nstays where it is   {}: {word}", path.display()));
+            }
+        }
+        if self.unencrypted {
+            text.push_str("\nnot encrypted       every key: whoever reads the files can sign");
+        }
+        text
     }
 }
 
-fn make(ring: &KeyRing, name: &str, encrypted: bool) -> Result<SigningKey> {
-    let key = SigningKey::generate()?;
-    ring.write(name, &key, encrypted)?;
-    Ok(key)
+/// The keys of one role that `init` gives it.
+struct Planned {
+    role: RoleName,
+    /// Whether new ones are encrypted.
+    lock: bool,
+    keys: Vec<SigningKey>,
+    /// Those of them that are new, with their names.
+    made: Vec<(String, SigningKey)>,
 }
 
 impl Keys {
@@ -172,90 +261,19 @@ impl Keys {
                     for name in ring.names(role)? {
                         say(&format!("{role:9}  {}", ring.path(&name).display()));
                     }
+                    for path in ring.named(role) {
+                        say(&format!("{role:9}  {}", path.display()));
+                    }
                 }
                 Ok(())
             }
             What::Rotate { repository, role, keys, unencrypted } => {
                 let ring = keys.ring();
                 let mut repository = Repository::open(&repository, &ring)?;
-                rotate(&mut repository, &ring, role, !unencrypted)
+                rotate(&mut repository, &ring, role, !unencrypted).map(|text| say(&text))
             }
         }
     }
-}
-
-/// Gives `role` a new key. The old one goes to `<name>.old-<version>`, out of every role.
-fn rotate(
-    repository: &mut Repository,
-    ring: &KeyRing,
-    role: RoleName,
-    encrypted: bool,
-) -> Result<()> {
-    let word = role.word();
-    let old_names = ring.names(word)?;
-    let old = ring.load(word)?;
-    if role == RoleName::Rollout {
-        let offline = ring.load("targets")?;
-        drop(offline);
-        set_aside(ring, &old_names, repository.targets.version.get())?;
-        let new = [make(ring, word, encrypted)?];
-        repository.targets.delegations = Some(delegation(&new)?);
-        repository.commit(ring, Changed { targets: true, rollout: true }, false)?;
-        say("the rollout role has a new key");
-        return Ok(());
-    }
-    // A new root is signed by the old root keys, so they are read before anything is changed.
-    let mut signers = ring.load("root")?;
-    let number = repository.root.version.get() + 1;
-    set_aside(ring, &old_names, number - 1)?;
-    let (mut roots, threshold) = (signers.clone(), threshold(&repository.root));
-    if role == RoleName::Root {
-        roots.clear();
-        for name in &old_names {
-            roots.push(make(ring, name, encrypted)?);
-        }
-        signers.extend(roots.iter().cloned());
-    } else {
-        make(ring, word, encrypted)?;
-    }
-    let (targets, snapshot, timestamp) =
-        (ring.load("targets")?, ring.load("snapshot")?, ring.load("timestamp")?);
-    let others = [
-        (RoleType::Targets, targets.as_slice()),
-        (RoleType::Snapshot, snapshot.as_slice()),
-        (RoleType::Timestamp, timestamp.as_slice()),
-    ];
-    let root = new_root(number, threshold, &roots, others)?;
-    repository.install_root(ring, root, &signers)?;
-    // Whatever the role signed is signed anew.
-    repository.snapshot.expires = jiff::Timestamp::UNIX_EPOCH;
-    repository.commit(
-        ring,
-        Changed { targets: role == RoleName::Targets, rollout: false },
-        false,
-    )?;
-    say(&format!(
-        "the {word} role has {} new key(s), of {} before",
-        roots_of(role, &roots),
-        old.len()
-    ));
-    Ok(())
-}
-
-fn roots_of(role: RoleName, roots: &[SigningKey]) -> usize {
-    if role == RoleName::Root { roots.len() } else { 1 }
-}
-
-fn threshold(root: &Root) -> u64 {
-    root.roles.get(&RoleType::Root).map_or(1, |keys| keys.threshold.get())
-}
-
-fn set_aside(ring: &KeyRing, names: &[String], number: u64) -> Result<()> {
-    for name in names {
-        let path = ring.path(name);
-        crate::files::rename(&path, &path.with_extension(format!("key.old-{number}")))?;
-    }
-    Ok(())
 }
 
 impl Refresh {
@@ -263,6 +281,7 @@ impl Refresh {
         let ring = self.keys.ring();
         let mut repository = Repository::open(&self.repository, &ring)?;
         let rollout = near(repository.rollout.expires, ROLE);
+        ring.unlock(&["timestamp"])?;
         repository.commit(&ring, Changed { targets: self.targets, rollout }, false)?;
         say(&format!("signed until {}", repository.timestamp.expires));
         for (role, expires) in

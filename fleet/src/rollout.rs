@@ -5,9 +5,11 @@ use std::path::PathBuf;
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use jiff::{SignedDuration, Timestamp};
-use wire::rollout::{DOCUMENT_BYTES_MAX, GROUP_DEFAULT, SCHEMA, WHOLE};
+use wire::rollout::{DOCUMENT_BYTES_MAX, GROUP_DEFAULT, ROLE, SCHEMA, WHOLE};
+use wire::topic::{BadName, is_name};
 use wire::{Digest, ReleaseDocument, RolloutDocument, Wave};
 
+use crate::keys::KeyRing;
 use crate::publish::last;
 use crate::repository::{Changed, LIFETIMES_H, Repository, near};
 use crate::{KeyArgs, files, say};
@@ -33,7 +35,7 @@ pub(crate) struct Rollout {
     #[arg(long, value_name = "TIME", default_value = "6h", value_parser = duration)]
     every: SignedDuration,
     /// Only these devices, at once
-    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    #[arg(long, value_name = "NAME", value_delimiter = ',', value_parser = name)]
     devices: Option<Vec<String>>,
 }
 
@@ -76,6 +78,11 @@ fn duration(text: &str) -> Result<SignedDuration, String> {
     }
 }
 
+/// Reads a name as devices have one: another one would never be theirs.
+fn name(text: &str) -> Result<String, String> {
+    if is_name(text) { Ok(text.to_owned()) } else { Err(BadName(text.to_owned()).to_string()) }
+}
+
 /// Reads a share in percent, with up to two decimals, as ten-thousandths.
 fn permyriad(text: &str) -> Result<u32> {
     let (whole, part) = text.split_once('.').unwrap_or((text, ""));
@@ -99,19 +106,21 @@ fn current(repository: &Repository, model: &str, group: &str) -> Result<Option<R
         .transpose()
 }
 
-fn write(repository: &mut Repository, keys: &KeyArgs, rollout: &RolloutDocument) -> Result<()> {
+fn write(repository: &mut Repository, keys: &KeyRing, rollout: &RolloutDocument) -> Result<()> {
     rollout.check().context("no device would take this rollout")?;
+    keys.unlock(&[ROLE, "snapshot", "timestamp"])?;
     let bytes = serde_json::to_vec_pretty(rollout)?;
     let (name, digest) =
         (RolloutDocument::target(&rollout.model, &rollout.group), Digest::of(&bytes));
     files::replace(&repository.target_path(&name, &digest), &bytes, 0o644)?;
     Repository::list(&mut repository.rollout, &name, &digest, u64::try_from(bytes.len())?)?;
-    repository.commit(&keys.ring(), Changed { targets: false, rollout: true }, false)
+    repository.commit(keys, Changed { targets: false, rollout: true }, false)
 }
 
 impl Rollout {
     pub(crate) fn run(self) -> Result<()> {
-        let mut repository = Repository::open(&self.repository, &self.keys.ring())?;
+        let ring = self.keys.ring();
+        let mut repository = Repository::open(&self.repository, &ring)?;
         let releases = last(&repository, &self.model)?;
         let Some(release) = releases.iter().find(|release| release.version == self.version) else {
             let known: Vec<&str> = releases.iter().map(|one| one.version.as_str()).collect();
@@ -164,7 +173,7 @@ impl Rollout {
             waves,
             halted: false,
         };
-        write(&mut repository, &self.keys, &rollout)?;
+        write(&mut repository, &ring, &rollout)?;
         say(&in_words(&rollout));
         Ok(())
     }
@@ -173,13 +182,14 @@ impl Rollout {
 impl Halt {
     /// Halts the rollout, or lets it go on.
     pub(crate) fn run(self, halted: bool) -> Result<()> {
-        let mut repository = Repository::open(&self.repository, &self.keys.ring())?;
+        let ring = self.keys.ring();
+        let mut repository = Repository::open(&self.repository, &ring)?;
         let Some(mut rollout) = current(&repository, &self.model, &self.group)? else {
             bail!("there is no rollout of {} to group {}", self.model, self.group);
         };
         if rollout.halted != halted {
             rollout.halted = halted;
-            write(&mut repository, &self.keys, &rollout)?;
+            write(&mut repository, &ring, &rollout)?;
         }
         say(&in_words(&rollout));
         Ok(())

@@ -55,15 +55,11 @@ type Answer = Response<BoxBody<Bytes, io::Error>>;
 
 impl Serve {
     pub(crate) fn run(self) -> Result<()> {
-        let root = self.repository.canonicalize().with_context(|| {
-            format!(
-                "`{}` is no repository: `vedette-fleet init` makes one",
-                self.repository.display()
-            )
-        })?;
-        if !root.join("metadata").is_dir() {
-            bail!("`{}` is no repository: `vedette-fleet init` makes one", root.display());
+        if !self.repository.join("metadata").is_dir() {
+            let path = self.repository.display();
+            bail!("`{path}` is no repository: `vedette-fleet init` makes one");
         }
+        let root = self.repository.canonicalize()?;
         if let Some(key) = key_below(&root, 0)? {
             bail!(
                 "there is a key in the repository, `{}`: move it away, and make new keys",
@@ -81,7 +77,8 @@ fn key_below(folder: &Path, depth: usize) -> Result<Option<PathBuf>> {
     for entry in std::fs::read_dir(folder)? {
         let entry = entry?;
         let path = entry.path();
-        if path.extension().is_some_and(|end| end == "key") {
+        // Old ones and half-made ones, too: `targets.key.old-3`.
+        if entry.file_name().to_string_lossy().contains(".key") {
             return Ok(Some(path));
         }
         if entry.file_type()?.is_dir()
@@ -97,7 +94,7 @@ fn key_below(folder: &Path, depth: usize) -> Result<Option<PathBuf>> {
 async fn serve(root: PathBuf, address: SocketAddr) -> Result<()> {
     let listener = TcpListener::bind(address)
         .await
-        .with_context(|| format!("cannot listen on {address}: is something else there?"))?;
+        .with_context(|| format!("cannot listen on {address}: it must be free, and one of this machine's"))?;
     say(&format!("serving `{}` on http://{}", root.display(), listener.local_addr()?));
     let (mut terminate, mut interrupt) =
         (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
