@@ -12,6 +12,7 @@ pub mod hw;
 pub mod kinds;
 pub mod model;
 pub mod mqtt;
+pub mod outbox;
 pub mod pipeline;
 pub mod report;
 pub mod said;

@@ -6,9 +6,11 @@
 //! handed to the library and not acknowledged when the connection broke is sent again by the library, and lost
 //! where the broker lost its session.
 
+mod filter;
+mod link;
 mod settings;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rumqttc::{
@@ -17,9 +19,9 @@ use rumqttc::{
 };
 use wire::topic::Topics;
 
+pub use link::{Heard, Link, Reached};
 pub use settings::MqttSettings;
 
-use crate::pipeline::sink::Queue;
 use crate::report;
 use crate::said::Said;
 use crate::stop::Stop;
@@ -35,83 +37,6 @@ const INFLIGHT: u16 = 100;
 /// How long a goodbye may take.
 const GOODBYE: Duration = Duration::from_millis(1500);
 
-/// Most topics that are listened to: a few for each model.
-const TOPICS_MAX: usize = 1024;
-
-/// A topic and what is to stand on it.
-type Retained = (String, Vec<u8>);
-
-/// A topic and who is woken by a message on it.
-type Call = (String, Arc<tokio::sync::Notify>);
-
-/// The data path's end of the connection.
-#[derive(Debug, Clone)]
-pub struct Link {
-    queue: Arc<Queue>,
-    topics: Topics,
-    retained: Arc<Mutex<Vec<Retained>>>,
-    calls: Arc<Mutex<Vec<Call>>>,
-    news: Arc<tokio::sync::Notify>,
-}
-
-impl Link {
-    /// What is to be published, oldest first.
-    #[must_use]
-    pub fn queue(&self) -> &Arc<Queue> {
-        &self.queue
-    }
-
-    /// The device's topics.
-    #[must_use]
-    pub fn topics(&self) -> &Topics {
-        &self.topics
-    }
-
-    /// Publishes `body` on `topic`, retained, now and after every reconnect.
-    pub fn retain(&self, topic: &str, body: Vec<u8>) {
-        let mut retained = self.retained.lock().unwrap_or_else(PoisonError::into_inner);
-        match retained.iter_mut().find(|(known, _)| known == topic) {
-            Some((_, old)) => *old = body,
-            None => retained.push((topic.to_owned(), body)),
-        }
-        drop(retained);
-        self.news.notify_one();
-    }
-
-    /// What wakes on every message on `topic`, whatever it says. Retained messages do not count: they were said
-    /// before, and would wake every device at every reconnect.
-    #[must_use]
-    pub fn on(&self, topic: &str) -> Arc<tokio::sync::Notify> {
-        let mut calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, bell)) = calls.iter().find(|(known, _)| known == topic) {
-            return bell.clone();
-        }
-        let bell = Arc::<tokio::sync::Notify>::default();
-        if calls.len() < TOPICS_MAX {
-            calls.push((topic.to_owned(), bell.clone()));
-        }
-        drop(calls);
-        self.news.notify_one();
-        bell
-    }
-
-    fn called(&self, topic: &str) {
-        let calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, bell)) = calls.iter().find(|(known, _)| known == topic) {
-            bell.notify_one();
-        }
-    }
-
-    fn listened_to(&self) -> Vec<String> {
-        let calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
-        calls.iter().map(|(topic, _)| topic.clone()).collect()
-    }
-
-    fn retained(&self) -> Vec<Retained> {
-        self.retained.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-}
-
 /// Starts the connection's worker.
 #[must_use]
 pub fn start(
@@ -120,13 +45,7 @@ pub fn start(
     said: &Arc<Said>,
     supervisor: &Supervisor,
 ) -> Link {
-    let link = Link {
-        queue: Arc::new(Queue::new(settings.queue)),
-        topics: topics.clone(),
-        retained: Arc::default(),
-        calls: Arc::default(),
-        news: Arc::default(),
-    };
+    let link = Link::new(settings.queue, topics);
     let (settings, stop, said) = (settings.clone(), supervisor.stop().clone(), said.clone());
     let worker = link.clone();
     supervisor
@@ -141,7 +60,7 @@ async fn talk(
     stop: Stop,
 ) -> Result<(), Failure> {
     let mut options = MqttOptions::new(
-        settings.client_id(link.topics.device()),
+        settings.client_id(link.topics().device()),
         settings.host.clone(),
         settings.port,
     );
@@ -150,7 +69,7 @@ async fn talk(
         .set_max_packet_size(PACKET_MAX_BYTES, PACKET_MAX_BYTES)
         .set_inflight(INFLIGHT)
         .set_last_will(LastWill::new(
-            link.topics.status(),
+            link.topics().status(),
             said.status(wire::StatusWord::Offline),
             QoS::AtLeastOnce,
             true,
@@ -175,25 +94,11 @@ async fn talk(
 /// What the half that polls tells the half that publishes.
 #[derive(Debug, Default)]
 struct Connection {
-    /// Counts the connections made; odd while there is one.
-    turn: tokio::sync::watch::Sender<u64>,
     /// Counts the messages that were handed to the library and that the broker did not acknowledge yet.
     open: tokio::sync::watch::Sender<u64>,
 }
 
 impl Connection {
-    fn is_up(&self) -> bool {
-        !self.turn.borrow().is_multiple_of(2)
-    }
-
-    fn set(&self, up: bool) {
-        self.turn.send_if_modified(|turn| {
-            let change = turn.is_multiple_of(2) == up;
-            *turn += u64::from(change);
-            change
-        });
-    }
-
     /// A message that is to be acknowledged is about to be handed to the library.
     fn sends(&self) {
         self.open.send_modify(|open| *open += 1);
@@ -228,17 +133,19 @@ async fn poll(
                 tracing::info!(broker = %settings.address(), "connected to the broker");
                 complained.clear();
                 since = std::time::Instant::now();
-                state.set(true);
+                link.set_up(true);
             }
             Ok(Event::Incoming(Packet::PubAck(_))) => state.acknowledged(),
-            Ok(Event::Incoming(Packet::Publish(message))) if !message.retain => {
-                link.called(&message.topic);
-            }
+            Ok(Event::Incoming(Packet::Publish(message))) => link.heard(&Heard {
+                topic: message.topic,
+                payload: message.payload,
+                retained: message.retain,
+            }),
             Ok(Event::Outgoing(Outgoing::Disconnect)) => return,
             Ok(_) => {}
             Err(error) => {
-                let was_up = state.is_up();
-                state.set(false);
+                let was_up = link.is_up();
+                link.set_up(false);
                 if stop.said() {
                     return;
                 }
@@ -275,38 +182,52 @@ async fn publish(
     state: &Connection,
     qos: QoS,
 ) -> Result<(), Failure> {
-    let mut turns = state.turn.subscribe();
+    let mut reached = link.connected();
     let mut greeted = 0;
+    let mut filters = Vec::new();
     loop {
-        let turn = *turns.borrow_and_update();
-        if state.is_up() && turn != greeted {
-            greeted = turn;
-            greet(link, client, said, state).await?;
+        let now = *reached.borrow_and_update();
+        if now.up && now.count != greeted {
+            greeted = now.count;
+            filters.clear();
+            state.sends();
+            let online = said.status(wire::StatusWord::Online);
+            client
+                .publish(link.topics().status(), QoS::AtLeastOnce, true, online)
+                .await
+                .map_err(gone)?;
+            catch_up(link, client, state, &mut filters).await?;
         }
         tokio::select! {
-            changed = turns.changed() => {
+            changed = reached.changed() => {
                 if changed.is_err() { return Ok(()); }
             }
-            () = link.news.notified(), if state.is_up() => greet(link, client, said, state).await?,
-            popped = link.queue.pop(), if state.is_up() || link.queue.is_closed() => {
+            () = link.news(), if link.is_up() => catch_up(link, client, state, &mut filters).await?,
+            record = link.outbox().next(), if link.is_up() => {
+                state.sends();
+                let (topic, body) = (record.topic, record.body);
+                let sent = client.publish_bytes(topic, QoS::AtLeastOnce, false, body);
+                sent.await.map_err(gone)?;
+            }
+            popped = link.queue().pop(), if link.is_up() || link.queue().is_closed() => {
                 let Some(mut record) = popped else { break };
-                if state.is_up() {
+                if link.is_up() {
                     let (topic, body) = (record.topic.to_string(), std::mem::take(&mut record.body));
                     if qos == QoS::AtLeastOnce {
                         state.sends();
                     }
                     client.publish(topic, qos, false, body).await.map_err(gone)?;
                 }
-                link.queue.recycle(record);
+                link.queue().recycle(record);
             }
         }
     }
-    if state.is_up() {
+    if link.is_up() {
         let goodbye = async {
             state.sends();
             client
                 .publish(
-                    link.topics.status(),
+                    link.topics().status(),
                     QoS::AtLeastOnce,
                     true,
                     said.status(wire::StatusWord::Offline),
@@ -320,19 +241,24 @@ async fn publish(
     Ok(())
 }
 
-async fn greet(
+/// Sends what is retained and subscribes to what is listened to, as far as this connection's broker was not told.
+async fn catch_up(
     link: &Link,
     client: &AsyncClient,
-    said: &Said,
     state: &Connection,
+    subscribed: &mut Vec<String>,
 ) -> Result<(), Failure> {
-    let online = (link.topics.status(), said.status(wire::StatusWord::Online));
-    for (topic, body) in std::iter::once(online).chain(link.retained()) {
+    while let Some(next) = link.next_retained() {
         state.sends();
-        client.publish(topic, QoS::AtLeastOnce, true, body).await.map_err(gone)?;
+        let (topic, body) = (next.topic.clone(), next.body);
+        client.publish_bytes(topic, QoS::AtLeastOnce, true, body).await.map_err(gone)?;
+        link.has_retained(&next.topic, next.version);
     }
-    for topic in link.listened_to() {
-        client.subscribe(topic, QoS::AtLeastOnce).await.map_err(gone)?;
+    for filter in link.filters() {
+        if !subscribed.contains(&filter) {
+            client.subscribe(&filter, QoS::AtLeastOnce).await.map_err(gone)?;
+            subscribed.push(filter);
+        }
     }
     Ok(())
 }
@@ -372,15 +298,6 @@ mod tests {
                 (Duration::from_secs(5)..=Duration::from_secs(10)).contains(&pause),
                 "{pause:?}"
             );
-        }
-    }
-
-    #[test]
-    fn a_connection_that_is_told_twice_that_it_is_up_has_one_turn() {
-        let state = Connection::default();
-        for (up, turn) in [(false, 0), (true, 1), (true, 1), (false, 2), (true, 3)] {
-            state.set(up);
-            assert_eq!((state.is_up(), *state.turn.borrow()), (up, turn));
         }
     }
 }

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use wire::{ModelEvent, ModelState, Phase, Refusal, ReleaseRef};
 
 use crate::mqtt::Link;
+use crate::outbox::Class;
 use crate::said::Said;
 
 /// Longest reason that is told: the log has the whole.
@@ -97,7 +98,7 @@ impl Told {
             installed: standing.installed.clone(),
             reason: reason.map(short),
         };
-        link.queue().push(&link.topics().model_event(&self.slot).into(), &encode(&event));
+        link.publish(Class::Event, &link.topics().model_event(&self.slot), encode(&event));
     }
 }
 
