@@ -21,7 +21,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
         &["config", "disk", "hw", "kinds", "mqtt", "report", "said", "stop", "supervisor"],
     ),
     ("outbox", &["disk", "report", "stop", "supervisor"]),
-    ("mqtt", &["config", "outbox", "pipeline", "report", "said", "stop", "supervisor"]),
+    ("mqtt", &["config", "disk", "outbox", "pipeline", "report", "said", "stop", "supervisor"]),
     ("supervisor", &["pipeline", "report", "stop"]),
     ("watchdog", &["pipeline", "stop", "supervisor"]),
     (
@@ -85,6 +85,8 @@ const VENDORS: &[(&str, &[&str])] = &[
     ("reqwest", &["update/http.rs"]),
     ("rumqttc", &["mqtt"]),
     ("sd_notify", &["watchdog.rs"]),
+    ("rustls_native_certs", &["mqtt/tls.rs"]),
+    ("sled", &["outbox/store.rs"]),
     ("sigstore_tuf", &["update/trust.rs"]),
     ("tar", &["update/bundle.rs"]),
     ("tracing_journald", &["cli/run.rs"]),

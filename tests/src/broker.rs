@@ -44,6 +44,14 @@ impl Broker {
     /// # Errors
     /// mosquitto is not installed or does not start.
     pub fn with(login: Option<&Login>, persistent: bool) -> Result<Self> {
+        Self::configured(login, persistent, "")
+    }
+
+    /// The same with further lines of its configuration, after its listener.
+    ///
+    /// # Errors
+    /// mosquitto is not installed or does not start.
+    pub fn configured(login: Option<&Login>, persistent: bool, lines: &str) -> Result<Self> {
         let folder = Folder::new()?;
         if let Some(login) = login {
             write_passwords(&folder, login)?;
@@ -53,7 +61,8 @@ impl Broker {
             let port = free_port()?;
             let path = folder.path().display();
             // As root it would become another user, who can read nothing here.
-            let mut text = format!("user root\nlistener {port} 127.0.0.1\nlog_dest stderr\n");
+            let mut text =
+                format!("user root\nlistener {port} 127.0.0.1\n{lines}log_dest stderr\n");
             text.push_str(
                 "log_type error\nlog_type warning\nlog_type notice\nlog_type information\n",
             );
@@ -63,6 +72,8 @@ impl Broker {
             }
             if persistent {
                 text.push_str(&format!("persistence true\npersistence_location {path}/\n"));
+                // A listener that is away for a while is to miss nothing.
+                text.push_str("max_queued_messages 0\n");
             }
             folder.write("mosquitto.conf", text)?;
             match launch(&folder) {

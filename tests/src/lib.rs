@@ -10,8 +10,10 @@
 
 pub mod bench;
 mod broker;
+pub mod certificates;
 mod daemon;
 pub mod demo;
+mod durable;
 pub mod fleet;
 mod folder;
 pub mod heard;
@@ -26,6 +28,7 @@ use std::time::Duration;
 pub use bench::Bench;
 pub use broker::{Broker, Login};
 pub use daemon::{Daemon, Launch, Stdout};
+pub use durable::Durable;
 pub use fleet::{Fleet, Kind};
 pub use folder::Folder;
 pub use listener::{Listener, Message};

@@ -89,6 +89,13 @@ impl Topics {
     pub fn model_install(&self, slot: &str) -> String {
         format!("{ROOT}/{}/model/{slot}/install", self.device)
     }
+
+    /// Where what was to be on `topic` goes when it is too old to be taken for the current state.
+    #[must_use]
+    pub fn replay(&self, topic: &str) -> String {
+        let root = format!("{ROOT}/{}/", self.device);
+        format!("{root}replay/{}", topic.strip_prefix(&root).unwrap_or(topic))
+    }
 }
 
 #[cfg(test)]
@@ -111,6 +118,9 @@ mod tests {
             assert_eq!(Topics::new(name).is_ok(), good, "{name:?}");
         }
         assert!(Topics::new(&"x".repeat(NAME_MAX + 1)).is_err());
-        assert_eq!(Topics::new("d").unwrap().observation("p"), "vedette/v1/d/observation/p");
+        let topics = Topics::new("d").unwrap();
+        assert_eq!(topics.observation("p"), "vedette/v1/d/observation/p");
+        let replay = topics.replay("vedette/v1/d/telemetry/board");
+        assert_eq!(replay, "vedette/v1/d/replay/telemetry/board");
     }
 }

@@ -111,8 +111,10 @@ impl House {
         }
         let supervisor = Supervisor::new(Stop::new(), runtime.handle().clone());
         let said = Arc::new(Said::new());
-        let link =
-            config.mqtt.as_ref().map(|mqtt| mqtt::start(mqtt, &config.topics, &said, &supervisor));
+        let link = config
+            .mqtt
+            .as_ref()
+            .map(|mqtt| mqtt::start(mqtt, &config.topics, state.path(), &said, &supervisor));
         let context = SinkContext { supervisor: &supervisor, link: link.as_ref() };
         let used = |index| config.pipelines.iter().any(|pipeline| pipeline.sinks.contains(&index));
         let sinks: Vec<Option<Arc<Queue>>> = config

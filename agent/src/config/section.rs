@@ -177,6 +177,21 @@ impl<'a> Section<'a> {
         })
     }
 
+    /// A list of strings, or one string, which is a list of one.
+    pub fn text_or_texts(&self, key: &'static str) -> Option<Vec<String>> {
+        self.typed(key, "a string or a list of strings", |value| match value {
+            Value::Text(text) => Some(vec![text.clone()]),
+            Value::List(list) => list
+                .iter()
+                .map(|node| match &node.value {
+                    Value::Text(text) => Some(text.clone()),
+                    _ => None,
+                })
+                .collect(),
+            _ => None,
+        })
+    }
+
     /// A list of numbers.
     pub fn numbers(&self, key: &'static str) -> Option<Vec<f64>> {
         self.typed(key, "a list of numbers", |value| match value {

@@ -11,7 +11,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use wire::topic::Topics;
 
 use super::filter;
-use crate::outbox::{Class, Outbox};
+use crate::outbox::{Class, Outbox, StoreFigures};
 use crate::pipeline::sink::Queue;
 
 /// Most topics and filters that are listened to: a few for each model and each command.
@@ -73,19 +73,22 @@ struct Inner {
     unheard: AtomicU64,
     news: Notify,
     reached: watch::Sender<Reached>,
+    /// Whether the data path's queue is closed and empty.
+    drained: watch::Sender<bool>,
 }
 
 impl Link {
-    pub(super) fn new(queue: usize, topics: &Topics) -> Self {
+    pub(super) fn new(queue: usize, topics: &Topics, outbox: Outbox) -> Self {
         Self(Arc::new(Inner {
             queue: Arc::new(Queue::new(queue)),
-            outbox: Outbox::default(),
+            outbox,
             topics: topics.clone(),
             retained: Mutex::default(),
             listeners: Mutex::default(),
             unheard: AtomicU64::new(0),
             news: Notify::new(),
             reached: watch::Sender::default(),
+            drained: watch::Sender::default(),
         }))
     }
 
@@ -108,7 +111,7 @@ impl Link {
     /// Publishes `body` on `topic` now or once there is a broker. Never waits. Where there is no room, the
     /// oldest record of the least important class gives way.
     pub fn publish(&self, class: Class, topic: &str, body: Vec<u8>) {
-        self.0.outbox.push(class, topic, body);
+        self.0.outbox.push(class, Bytes::copy_from_slice(topic.as_bytes()), body);
     }
 
     /// Publishes `body` on `topic`, retained, now and after every reconnect.
@@ -183,8 +186,23 @@ impl Link {
         self.0.unheard.load(Ordering::Relaxed)
     }
 
-    pub(super) fn is_up(&self) -> bool {
-        self.0.reached.borrow().up
+    /// What waits for the broker, and what had to give way.
+    #[must_use]
+    pub fn store_figures(&self) -> StoreFigures {
+        let mut figures = self.0.outbox.figures();
+        figures.dropped[Class::Observation.index()] += self.0.queue.dropped();
+        figures
+    }
+
+    /// Nothing more comes from the data path.
+    pub(super) fn set_drained(&self) {
+        self.0.drained.send_replace(true);
+    }
+
+    /// Resolves once nothing more comes from the data path.
+    pub(super) async fn drained(&self) {
+        // The sender lives as long as we do.
+        drop(self.0.drained.subscribe().wait_for(|drained| *drained).await);
     }
 
     pub(super) fn set_up(&self, up: bool) {
@@ -265,7 +283,14 @@ mod tests {
     use super::*;
 
     fn link() -> Link {
-        Link::new(4, &Topics::new("d").unwrap())
+        let limits = crate::outbox::Limits {
+            max_bytes: 1 << 20,
+            max_age: std::time::Duration::from_secs(60),
+            replay_pause: std::time::Duration::ZERO,
+        };
+        // Nothing is opened there as long as there is no store.
+        let outbox = Outbox::open(std::path::Path::new("no-such-directory"), limits);
+        Link::new(4, &Topics::new("d").unwrap(), outbox)
     }
 
     #[test]

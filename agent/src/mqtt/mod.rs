@@ -1,51 +1,58 @@
-//! The connection to the broker: the one file that knows `rumqttc`.
+//! The connection to the broker: the one folder that knows `rumqttc`.
 //!
-//! Offline is normal: the daemon is never slower or different without a broker, it only counts what did not fit
-//! into the queue. Reconnects are paced here, since the library has no pause of its own. What must arrive even
-//! over a restart of the broker is the outbox's work, which is not built yet: until then an observation that was
-//! handed to the library and not acknowledged when the connection broke is sent again by the library, and lost
-//! where the broker lost its session.
+//! Offline is normal: the daemon is never slower or different without a broker. What is to be published waits in
+//! the outbox until the broker has acknowledged it; the library's own queue is only as long as what is under
+//! way. Reconnects are paced here, since the library has no pause of its own, and go round the configured
+//! brokers.
 
+mod address;
+mod advice;
 mod filter;
 mod link;
+mod round;
+mod secret;
+mod session;
 mod settings;
+mod subscriptions;
+mod tls;
+mod window;
 
+use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::Instant;
 
-use rumqttc::{
-    AsyncClient, ConnectReturnCode, ConnectionError, Event, EventLoop, LastWill, MqttOptions,
-    Outgoing, Packet, QoS,
-};
+use rumqttc::{ConnectionError, StateError, mqttbytes};
 use wire::topic::Topics;
 
+pub use address::{Address, Carrier};
 pub use link::{Heard, Link, Reached};
-pub use settings::MqttSettings;
+pub use secret::Secret;
+pub use settings::{MqttSettings, Username};
 
+use round::Round;
+use session::{Ended, Terms};
+use subscriptions::Subscriptions;
+
+use crate::outbox::{Class, Outbox};
 use crate::report;
 use crate::said::Said;
 use crate::stop::Stop;
-use crate::supervisor::{Failure, Pause, Supervisor};
+use crate::supervisor::{Failure, Supervisor};
 
-/// Largest packet either way. The library's own 10 KiB loses a larger message with the connection; ours are
-/// under 8 KiB, and a picture of a later version fits.
-const PACKET_MAX_BYTES: usize = 256 << 10;
-/// Requests between our queue and the library: small, since our queue is the one that is bounded and counted.
-const REQUESTS: usize = 32;
-/// Messages without an acknowledgement at one time.
-const INFLIGHT: u16 = 100;
-/// How long a goodbye may take.
-const GOODBYE: Duration = Duration::from_millis(1500);
-
-/// Starts the connection's worker.
+/// Starts the connection's workers; what could not be sent is kept below `state`.
 #[must_use]
 pub fn start(
     settings: &MqttSettings,
     topics: &Topics,
+    state: &Path,
     said: &Arc<Said>,
     supervisor: &Supervisor,
 ) -> Link {
-    let link = Link::new(settings.queue, topics);
+    let outbox = Outbox::open(state, settings.limits);
+    outbox.start(supervisor);
+    let link = Link::new(settings.queue, topics, outbox);
+    let emptied = link.clone();
+    supervisor.sink("mqtt queue", link.queue(), move |_| empty(emptied.clone()));
     let (settings, stop, said) = (settings.clone(), supervisor.stop().clone(), said.clone());
     let worker = link.clone();
     supervisor
@@ -53,251 +60,82 @@ pub fn start(
     link
 }
 
+/// Takes what the data path left into the outbox, so that the data path's queue is never full.
+async fn empty(link: Link) -> Result<(), Failure> {
+    while let Some(record) = link.queue().pop().await {
+        let topic = bytes::Bytes::copy_from_slice(record.topic.as_bytes());
+        let body = bytes::Bytes::copy_from_slice(&record.body);
+        link.outbox().push(Class::Observation, topic, body);
+        link.queue().recycle(record);
+    }
+    link.set_drained();
+    Ok(())
+}
+
+/// Keeps a connection to one of the brokers, until we said goodbye or stopped without one.
 async fn talk(
     link: Link,
     settings: MqttSettings,
     said: Arc<Said>,
     stop: Stop,
 ) -> Result<(), Failure> {
-    let mut options = MqttOptions::new(
-        settings.client_id(link.topics().device()),
-        settings.host.clone(),
-        settings.port,
-    );
-    options
-        .set_keep_alive(settings.keep_alive)
-        .set_max_packet_size(PACKET_MAX_BYTES, PACKET_MAX_BYTES)
-        .set_inflight(INFLIGHT)
-        .set_last_will(LastWill::new(
-            link.topics().status(),
-            said.status(wire::StatusWord::Offline),
-            QoS::AtLeastOnce,
-            true,
-        ));
-    if let Some((user, password)) = settings.login()? {
-        options.set_credentials(user, password);
-    }
-    let (client, events) = AsyncClient::new(options, REQUESTS);
-    let state = Connection::default();
-    let mut polling = std::pin::pin!(poll(events, &link, &settings, &state, &stop));
-    tokio::select! {
-        published = publish(&link, &client, &said, &state, settings.qos()) => {
-            // What is left to do is to send the goodbye, to a broker that may hang.
-            drop(tokio::time::timeout(GOODBYE, polling).await);
-            if stop.said() { Ok(()) } else { published }
-        }
-        // Told to stop, and no broker: nobody will come any more to whom anything could be said.
-        () = &mut polling => Ok(()),
-    }
-}
-
-/// What the half that polls tells the half that publishes.
-#[derive(Debug, Default)]
-struct Connection {
-    /// Counts the messages that were handed to the library and that the broker did not acknowledge yet.
-    open: tokio::sync::watch::Sender<u64>,
-}
-
-impl Connection {
-    /// A message that is to be acknowledged is about to be handed to the library.
-    fn sends(&self) {
-        self.open.send_modify(|open| *open += 1);
-    }
-
-    /// One was acknowledged.
-    fn acknowledged(&self) {
-        self.open.send_modify(|open| *open = open.saturating_sub(1));
-    }
-
-    /// Resolves once all were. A connection that is closed with acknowledgements unread is reset, and what the
-    /// broker had not read yet is lost with it.
-    async fn all_acknowledged(&self) {
-        // The sender lives as long as we do.
-        drop(self.open.subscribe().wait_for(|open| *open == 0).await);
-    }
-}
-
-/// Keeps the connection, with pauses between attempts, until we said goodbye or stopped without one.
-async fn poll(
-    mut events: EventLoop,
-    link: &Link,
-    settings: &MqttSettings,
-    state: &Connection,
-    stop: &Stop,
-) {
-    let (mut pause, mut complained) = (Pause::default(), String::new());
-    let mut since = std::time::Instant::now();
-    loop {
-        match events.poll().await {
-            Ok(Event::Incoming(Packet::ConnAck(_))) => {
-                tracing::info!(broker = %settings.address(), "connected to the broker");
+    let mut round = Round::new(settings.brokers.len());
+    let (mut subscriptions, mut complained) = (Subscriptions::default(), String::new());
+    while !stop.said() {
+        let Some(broker) = settings.brokers.get(round.current()) else { break };
+        let terms = Terms { link: &link, settings: &settings, broker, said: &said, stop: &stop };
+        let ended = session::hold(&terms, &mut subscriptions).await;
+        let (advice, progress) = match &ended {
+            Ended::Told => break,
+            Ended::Refused(error) => (advice::advice(error, broker), false),
+            Ended::Unable(failure) => (report::chain(failure), false),
+            Ended::Lost { error, progress } => {
                 complained.clear();
-                since = std::time::Instant::now();
-                link.set_up(true);
+                (advice::advice(error, broker), *progress)
             }
-            Ok(Event::Incoming(Packet::PubAck(_))) => state.acknowledged(),
-            Ok(Event::Incoming(Packet::Publish(message))) => link.heard(&Heard {
-                topic: message.topic,
-                payload: message.payload,
-                retained: message.retain,
-            }),
-            Ok(Event::Outgoing(Outgoing::Disconnect)) => return,
-            Ok(_) => {}
-            Err(error) => {
-                let was_up = link.is_up();
-                link.set_up(false);
-                if stop.said() {
-                    return;
-                }
-                let advice = advice(&error, settings);
-                // The same complaint again is no news: one line an outage, not one a reconnect.
-                if advice != complained {
-                    tracing::warn!(broker = %settings.address(), error = advice, "no broker; trying on");
-                    complained = advice;
-                }
-                let ran = if was_up { since.elapsed() } else { Duration::ZERO };
-                let wait = jittered(pause.after(ran));
-                tokio::select! {
-                    () = tokio::time::sleep(wait) => {}
-                    () = stop.heard() => return,
-                }
+            Ended::Silent { progress } => {
+                complained.clear();
+                (
+                    "it acknowledges nothing: is it overloaded, or its disk full?".to_owned(),
+                    *progress,
+                )
             }
+        };
+        if stop.said() {
+            break;
         }
-    }
-}
-
-/// Half to the whole of `pause`, so that a fleet does not return to its broker in step.
-fn jittered(pause: Duration) -> Duration {
-    let random =
-        std::hash::BuildHasher::hash_one(&std::collections::hash_map::RandomState::new(), 0);
-    let per_mille = u32::try_from(random % 501).unwrap_or(500);
-    pause / 2 + pause / 1000 * per_mille
-}
-
-/// Publishes what is retained at every connection, and the queue while there is one; says goodbye at the end.
-async fn publish(
-    link: &Link,
-    client: &AsyncClient,
-    said: &Said,
-    state: &Connection,
-    qos: QoS,
-) -> Result<(), Failure> {
-    let mut reached = link.connected();
-    let mut greeted = 0;
-    let mut filters = Vec::new();
-    loop {
-        let now = *reached.borrow_and_update();
-        if now.up && now.count != greeted {
-            greeted = now.count;
-            filters.clear();
-            state.sends();
-            let online = said.status(wire::StatusWord::Online);
-            client
-                .publish(link.topics().status(), QoS::AtLeastOnce, true, online)
-                .await
-                .map_err(gone)?;
-            catch_up(link, client, state, &mut filters).await?;
+        if let Ended::Lost { error, .. } = &ended {
+            mute(error, &mut subscriptions);
+        }
+        // The same complaint again is no news: one line an outage, not one a reconnect.
+        if advice != complained {
+            tracing::warn!(broker = %broker, error = advice, "no broker; trying on");
+            complained = advice;
         }
         tokio::select! {
-            changed = reached.changed() => {
-                if changed.is_err() { return Ok(()); }
-            }
-            () = link.news(), if link.is_up() => catch_up(link, client, state, &mut filters).await?,
-            record = link.outbox().next(), if link.is_up() => {
-                state.sends();
-                let (topic, body) = (record.topic, record.body);
-                let sent = client.publish_bytes(topic, QoS::AtLeastOnce, false, body);
-                sent.await.map_err(gone)?;
-            }
-            popped = link.queue().pop(), if link.is_up() || link.queue().is_closed() => {
-                let Some(mut record) = popped else { break };
-                if link.is_up() {
-                    let (topic, body) = (record.topic.to_string(), std::mem::take(&mut record.body));
-                    if qos == QoS::AtLeastOnce {
-                        state.sends();
-                    }
-                    client.publish(topic, qos, false, body).await.map_err(gone)?;
-                }
-                link.queue().recycle(record);
-            }
+            () = tokio::time::sleep(round.after(progress)) => {}
+            () = stop.heard() => {}
         }
     }
-    if link.is_up() {
-        let goodbye = async {
-            state.sends();
-            client
-                .publish(
-                    link.topics().status(),
-                    QoS::AtLeastOnce,
-                    true,
-                    said.status(wire::StatusWord::Offline),
-                )
-                .await?;
-            state.all_acknowledged().await;
-            client.disconnect().await
-        };
-        drop(tokio::time::timeout(GOODBYE, goodbye).await);
-    }
+    link.drained().await;
+    link.outbox().end();
     Ok(())
 }
 
-/// Sends what is retained and subscribes to what is listened to, as far as this connection's broker was not told.
-async fn catch_up(
-    link: &Link,
-    client: &AsyncClient,
-    state: &Connection,
-    subscribed: &mut Vec<String>,
-) -> Result<(), Failure> {
-    while let Some(next) = link.next_retained() {
-        state.sends();
-        let (topic, body) = (next.topic.clone(), next.body);
-        client.publish_bytes(topic, QoS::AtLeastOnce, true, body).await.map_err(gone)?;
-        link.has_retained(&next.topic, next.version);
-    }
-    for filter in link.filters() {
-        if !subscribed.contains(&filter) {
-            client.subscribe(&filter, QoS::AtLeastOnce).await.map_err(gone)?;
-            subscribed.push(filter);
-        }
-    }
-    Ok(())
-}
-
-fn gone(error: rumqttc::ClientError) -> Failure {
-    Failure::retry("the connection's other half ended", error)
-}
-
-/// What went wrong, and what to do where that is known.
-fn advice(error: &ConnectionError, settings: &MqttSettings) -> String {
-    let what = report::chain(error);
-    let todo = match error {
-        ConnectionError::ConnectionRefused(
-            ConnectReturnCode::BadUserNamePassword | ConnectReturnCode::NotAuthorized,
-        ) => "the broker refuses the login: check `mqtt.username` and `mqtt.password_file`",
-        ConnectionError::ConnectionRefused(ConnectReturnCode::BadClientId) => {
-            "the broker refuses the client id: check `mqtt.client_id`"
-        }
-        ConnectionError::Io(io) if io.kind() == std::io::ErrorKind::ConnectionRefused => {
-            "nothing listens there: is the broker running, and the port right?"
-        }
-        ConnectionError::NetworkTimeout => "the broker does not answer",
-        _ => return format!("{what} ({})", settings.address()),
+/// Where a message was larger than we take: sees to it that its topic is not asked for again and again.
+fn mute(error: &ConnectionError, subscriptions: &mut Subscriptions) {
+    let ConnectionError::MqttState(StateError::Deserialization(
+        mqttbytes::Error::PayloadSizeLimitExceeded(bytes),
+    )) = error
+    else {
+        return;
     };
-    format!("{what}: {todo}")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_jittered_pause_is_half_to_whole() {
-        for _ in 0..1000 {
-            let pause = jittered(Duration::from_secs(10));
-            assert!(
-                (Duration::from_secs(5)..=Duration::from_secs(10)).contains(&pause),
-                "{pause:?}"
-            );
-        }
+    if let Some(filter) = subscriptions.too_large(Instant::now()) {
+        tracing::error!(
+            filter,
+            bytes,
+            "a message on this topic is larger than we take: it is not listened to for ten minutes; \
+             clear the topic (`mosquitto_pub -r -n`)"
+        );
     }
 }

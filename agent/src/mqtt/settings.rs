@@ -5,72 +5,109 @@ use std::time::Duration;
 
 use rumqttc::QoS;
 
+use super::address::Address;
+use super::secret::Secret;
 use crate::config::Section;
+use crate::outbox::Limits;
 use crate::pipeline::sink::{QUEUE_DEFAULT, QUEUE_MAX};
 use crate::supervisor::Failure;
 
-/// Port of MQTT without TLS.
-const PORT: u16 = 1883;
 /// A shorter keep-alive is noise on a metered link; a longer one leaves a dead device "online" for minutes.
 const KEEP_ALIVE_S: std::ops::RangeInclusive<u64> = 5..=1200;
+/// Most brokers: a failed round over more would take minutes.
+const BROKERS_MAX: usize = 8;
+/// Size of the store unless configured: two days of one event a second, and a part of any card.
+const STORE_MB: u64 = 64;
+/// How old a record becomes unless configured: a week.
+const STORE_HOURS: u64 = 168;
+/// Records of stored telemetry a second unless configured: a day of one a minute in a good minute.
+const REPLAY_HZ: u64 = 20;
 
 /// Where the broker is and how to talk to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MqttSettings {
-    /// Its name or address.
-    pub host: String,
-    /// Its port.
-    pub port: u16,
+    /// Where brokers are, the preferred one first.
+    pub brokers: Vec<Address>,
     /// Our name there, where it is not the device's.
     pub client_id: Option<String>,
     /// User to log in as.
-    pub username: Option<String>,
-    /// File whose first line is the password.
-    pub password_file: Option<PathBuf>,
+    pub username: Option<Username>,
+    /// Where the password is: its first line.
+    pub password: Option<Secret>,
+    /// Whom to believe instead of the system's authorities.
+    pub ca: Option<PathBuf>,
+    /// Our certificate and its key.
+    pub identity: Option<(Secret, Secret)>,
     /// How often the two sides prove that they are there.
     pub keep_alive: Duration,
-    /// Messages held while the broker is away.
+    /// Observations that wait for the outbox.
     pub queue: usize,
     /// Whether observations are acknowledged.
     pub acknowledged: bool,
+    /// Bounds of the outbox.
+    pub limits: Limits,
+}
+
+/// User to log in as.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Username {
+    /// As written.
+    Named(String),
+    /// The first line of a file.
+    In(Secret),
 }
 
 impl MqttSettings {
     /// Reads `[mqtt]`.
     #[must_use]
     pub fn read(section: &Section<'_>) -> Self {
-        let url = section.required_text("url");
-        let (host, port) = match parse_url(&url) {
-            Ok(address) => address,
-            Err(message) => {
-                if !url.is_empty() {
-                    section.mistake("url", message);
-                }
-                (String::new(), PORT)
+        let brokers = brokers(section);
+        let is_tls = brokers.iter().any(Address::is_tls);
+        let username = match (section.text("username"), Secret::read(section, "username_file")) {
+            (Some(_), Some(_)) => {
+                section.mistake("username_file", "stands beside `username`: one of them");
+                None
+            }
+            (Some(name), None) => Some(Username::Named(name)),
+            (None, file) => file.map(Username::In),
+        };
+        let password = Secret::read(section, "password_file");
+        if password.is_some() && username.is_none() {
+            section.mistake("password_file", "has no `username` beside it");
+        }
+        let ca = section.path("ca_file");
+        let identity = match (Secret::read(section, "cert_file"), Secret::read(section, "key_file"))
+        {
+            (Some(cert), Some(key)) => Some((cert, key)),
+            (None, None) => None,
+            (Some(_), None) => {
+                section.mistake("cert_file", "has no `key_file` beside it");
+                None
+            }
+            (None, Some(_)) => {
+                section.mistake("key_file", "has no `cert_file` beside it");
+                None
             }
         };
-        let settings = Self {
-            host,
-            port,
+        for (key, given) in [("ca_file", ca.is_some()), ("cert_file", identity.is_some())] {
+            if given && !is_tls && !brokers.is_empty() {
+                section.mistake(key, "is for TLS: use `mqtts://` or `wss://` in `url`");
+            }
+        }
+        Self {
+            brokers,
             client_id: section.text("client_id"),
-            username: section.text("username"),
-            password_file: section.path("password_file"),
+            username,
+            password,
+            ca,
+            identity,
             keep_alive: Duration::from_secs(
                 section.integer("keep_alive_s", KEEP_ALIVE_S).unwrap_or(30),
             ),
             queue: section.integer("queue", 1..=QUEUE_MAX).unwrap_or(QUEUE_DEFAULT),
             acknowledged: section.integer("qos", 0..=1_u8).unwrap_or(1) == 1,
-        };
-        if settings.password_file.is_some() && settings.username.is_none() {
-            section.mistake("password_file", "has no `username` beside it");
+            limits: limits(section),
         }
-        settings
-    }
-
-    /// Host and port, for messages.
-    #[must_use]
-    pub fn address(&self) -> String {
-        format!("{}:{}", self.host, self.port)
     }
 
     pub(super) fn client_id(&self, device: &str) -> String {
@@ -81,76 +118,42 @@ impl MqttSettings {
         if self.acknowledged { QoS::AtLeastOnce } else { QoS::AtMostOnce }
     }
 
-    /// User and password, read anew at each start so that a changed file is seen.
+    /// User and password, read anew at each attempt so that a changed file is seen.
     pub(super) fn login(&self) -> Result<Option<(String, String)>, Failure> {
-        let Some(user) = &self.username else { return Ok(None) };
-        let Some(path) = &self.password_file else {
-            return Ok(Some((user.clone(), String::new())));
+        let user = match &self.username {
+            None => return Ok(None),
+            Some(Username::Named(name)) => name.clone(),
+            Some(Username::In(secret)) => secret.line()?,
         };
-        let text = std::fs::read_to_string(path)
-            .map_err(|error| Failure::retry(format!("cannot read `{}`", path.display()), error))?;
-        Ok(Some((user.clone(), text.lines().next().unwrap_or_default().to_owned())))
+        let password = self.password.as_ref().map(Secret::line).transpose()?;
+        Ok(Some((user, password.unwrap_or_default())))
     }
 }
 
-/// Host and port of `mqtt://host[:port]`.
-fn parse_url(url: &str) -> Result<(String, u16), String> {
-    let wanted = "expected `mqtt://HOST` or `mqtt://HOST:PORT`";
-    if url.starts_with("mqtts://") || url.starts_with("ssl://") {
-        return Err(format!("TLS is not supported in this version; {wanted}"));
+fn brokers(section: &Section<'_>) -> Vec<Address> {
+    let urls = section.text_or_texts("url").unwrap_or_default();
+    if urls.is_empty() {
+        section.mistake("url", "is missing: where the broker is, as in `mqtt://broker.local`");
+    } else if urls.len() > BROKERS_MAX {
+        section.mistake("url", format!("{} brokers are more than {BROKERS_MAX}", urls.len()));
     }
-    let rest =
-        url.strip_prefix("mqtt://").ok_or_else(|| format!("`{url}` is no address; {wanted}"))?;
-    if rest.contains('@') {
-        return Err("a login does not belong into the address: use `username` and `password_file`"
-            .to_owned());
-    }
-    let rest = rest.strip_suffix('/').unwrap_or(rest);
-    // An IPv6 address stands in brackets, so that its colons are not taken for the port's.
-    let (host, port) = match rest.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-        Some((host, port)) => (host, port.strip_prefix(':')),
-        None => rest.split_once(':').map_or((rest, None), |(host, port)| (host, Some(port))),
-    };
-    let port = match port {
-        None => PORT,
-        Some(text) => match text.parse() {
-            Ok(port) if port > 0 => port,
-            _ => return Err(format!("`{text}` is no port; {wanted}")),
-        },
-    };
-    if host.is_empty() || host.contains(['/', ' ', '?', '#']) {
-        return Err(format!("`{url}` is no address; {wanted}"));
-    }
-    Ok((host.to_owned(), port))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_address_is_understood_or_refused_with_advice() {
-        for (url, found) in [
-            ("mqtt://broker", Ok(("broker", 1883))),
-            ("mqtt://broker:1884/", Ok(("broker", 1884))),
-            ("mqtt://[::1]:1885", Ok(("::1", 1885))),
-            ("mqtt://[::1]", Ok(("::1", 1883))),
-            ("broker:1883", Err("is no address")),
-            ("mqtt://", Err("is no address")),
-            ("mqtt://broker:0", Err("is no port")),
-            ("mqtt://broker:port", Err("is no port")),
-            ("mqtts://broker", Err("TLS is not supported")),
-            ("mqtt://me:secret@broker", Err("a login does not belong")),
-        ] {
-            match (parse_url(url), found) {
-                (Ok((host, port)), Ok(wanted)) => {
-                    assert_eq!((host.as_str(), port), wanted, "{url}")
-                }
-                (Err(message), Err(wanted)) => {
-                    assert!(message.contains(wanted), "{url}: {message}")
-                }
-                (read, _) => panic!("{url}: {read:?}"),
-            }
+    let mut brokers = Vec::new();
+    for url in &urls {
+        match Address::parse(url) {
+            Ok(address) => brokers.push(address),
+            Err(message) => section.mistake("url", message),
         }
+    }
+    brokers
+}
+
+fn limits(section: &Section<'_>) -> Limits {
+    let megabytes = section.integer("store_mb", 1..=4096_u64).unwrap_or(STORE_MB);
+    let hours = section.integer("store_hours", 1..=8760_u64).unwrap_or(STORE_HOURS);
+    let rate = section.integer("replay_hz", 1..=1000_u64).unwrap_or(REPLAY_HZ);
+    Limits {
+        max_bytes: megabytes << 20,
+        max_age: Duration::from_secs(hours * 3600),
+        replay_pause: Duration::from_micros(1_000_000 / rate),
     }
 }

@@ -1,0 +1,74 @@
+//! What must not stand in a configuration: in a file, or a credential that systemd hands over.
+
+use std::path::{Path, PathBuf};
+
+use crate::config::Section;
+use crate::disk;
+use crate::supervisor::Failure;
+
+/// How a configuration names a credential of systemd.
+const CREDENTIAL: &str = "credential:";
+/// Where systemd says that credentials are.
+const DIRECTORY: &str = "CREDENTIALS_DIRECTORY";
+/// Largest file: a chain of certificates has a few kilobytes.
+const MAX_BYTES: u64 = 1 << 20;
+
+/// Where a secret is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Secret {
+    /// In this file.
+    File(PathBuf),
+    /// In this credential of systemd (`LoadCredential=`).
+    Credential(String),
+}
+
+impl Secret {
+    /// Reads where the secret of `key` is: a path, or `credential:NAME`.
+    #[must_use]
+    pub fn read(section: &Section<'_>, key: &'static str) -> Option<Self> {
+        let text = section.text(key)?;
+        let Some(name) = text.strip_prefix(CREDENTIAL) else {
+            return section.path(key).map(Self::File);
+        };
+        if name.is_empty() || name.contains('/') || name.starts_with('.') {
+            section.mistake(key, format!("`{name}` is no name of a credential"));
+        }
+        Some(Self::Credential(name.to_owned()))
+    }
+
+    /// All of it.
+    ///
+    /// # Errors
+    /// It cannot be read now; the supervisor tries on.
+    pub(super) fn bytes(&self) -> Result<Vec<u8>, Failure> {
+        let path = match self {
+            Self::File(path) => path.clone(),
+            Self::Credential(name) => match std::env::var_os(DIRECTORY) {
+                Some(directory) => Path::new(&directory).join(name),
+                None => {
+                    return Err(Failure::retry(
+                        format!("there is no credential `{name}`"),
+                        "the unit has no LoadCredential= for it ($CREDENTIALS_DIRECTORY is not set)",
+                    ));
+                }
+            },
+        };
+        read(&path)
+    }
+
+    /// Its first line.
+    ///
+    /// # Errors
+    /// As [`Secret::bytes`].
+    pub(super) fn line(&self) -> Result<String, Failure> {
+        let bytes = self.bytes()?;
+        let text = String::from_utf8_lossy(&bytes);
+        Ok(text.lines().next().unwrap_or_default().to_owned())
+    }
+}
+
+/// The file at `path`.
+pub(super) fn read(path: &Path) -> Result<Vec<u8>, Failure> {
+    disk::read_bounded(path, MAX_BYTES)
+        .map_err(|error| Failure::retry(format!("cannot read `{}`", path.display()), error))
+}
