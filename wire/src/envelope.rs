@@ -10,12 +10,14 @@ use serde::{Deserialize, Serialize, Serializer};
 /// `boot_id` and `seq` together name a message for ever: a duplicate has the same pair. `uptime_ms` orders
 /// messages of one boot even when the wall clock jumped.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Envelope<'a> {
     /// The payload's type and version, such as `vedette/observation/1`.
     #[serde(borrow)]
     pub schema: Cow<'a, str>,
     /// When it was said, RFC 3339 with milliseconds, UTC; the wall clock may be wrong.
     #[serde(serialize_with = "millis")]
+    #[cfg_attr(feature = "schema", schemars(schema_with = "crate::schema::time"))]
     pub ts: Timestamp,
     /// Names the run of the daemon that sent it: new at every start.
     #[serde(borrow)]

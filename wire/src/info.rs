@@ -9,6 +9,7 @@ use crate::Envelope;
 
 /// Whether a device is there. Topic `status`, retained; the broker says `offline` as its last will.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Status<'a> {
     /// Schema `vedette/status/1`.
     #[serde(flatten, borrow)]
@@ -19,6 +20,7 @@ pub struct Status<'a> {
 
 /// Whether a device is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum StatusWord {
     /// It runs and is connected.
@@ -29,6 +31,7 @@ pub enum StatusWord {
 
 /// What a device is and runs. Topic `info`, retained.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Info<'a> {
     /// Schema `vedette/info/1`.
     #[serde(flatten, borrow)]
@@ -46,6 +49,7 @@ pub struct Info<'a> {
 
 /// One configured pipeline.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct PipelineInfo {
     /// Its name.
     pub name: String,
@@ -57,6 +61,7 @@ pub struct PipelineInfo {
 
 /// One loaded model, and what really runs it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct EngineInfo {
     /// Name of the model in the configuration.
     pub model: String,

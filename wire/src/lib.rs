@@ -6,16 +6,27 @@
 //! numbers that could be are checked by [`finite`] where they are made.
 #![forbid(unsafe_code)]
 
+/// Longest payload, pictures excepted, in bytes: what the smallest brokers and clients take without settings.
+pub const PAYLOAD_MAX_BYTES: usize = 8 << 10;
+
+mod command;
 mod digest;
 mod document;
 mod envelope;
 mod info;
 mod model_state;
 mod observation;
+mod pipeline_state;
 pub mod release;
 pub mod rollout;
+#[cfg(feature = "schema")]
+pub mod schema;
 pub mod topic;
 
+pub use command::{
+    CommandError, CommandErrorCode, CommandResult, DeviceReport, Diagnostics, PauseBody,
+    PipelineBody, PipelineReport, RollbackBody, SetBody, SnapshotReport, Verb,
+};
 pub use digest::{Digest, NoDigest};
 pub use document::BadDocument;
 pub use envelope::{Envelope, finite};
@@ -25,5 +36,6 @@ pub use observation::{
     Anomaly, Class, Detection, FrameInfo, ModelRef, Observation, PixelBox, RawTensor, Timings,
     Truth,
 };
+pub use pipeline_state::PipelineState;
 pub use release::{ReleaseDocument, ReleaseFile, Terms};
 pub use rollout::{RolloutDocument, Turn, Wave};

@@ -8,6 +8,7 @@ use crate::{Digest, Envelope};
 
 /// Where one slot stands. Topic `model/<slot>/state`, retained.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ModelState<'a> {
     /// Schema `vedette/model-state/1`.
     #[serde(flatten, borrow)]
@@ -37,6 +38,7 @@ pub struct ModelState<'a> {
 
 /// Which release.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ReleaseRef {
     /// Its version, for people.
     pub version: String,
@@ -48,6 +50,7 @@ pub struct ReleaseRef {
 
 /// A release that is not tried again, and why.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Refusal {
     /// Which.
     #[serde(flatten)]
@@ -60,6 +63,7 @@ pub struct Refusal {
 
 /// What is being done in a slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
     /// Nothing: what is installed runs.
@@ -86,6 +90,7 @@ pub enum Phase {
 
 /// Something that happened to a slot. Topic `event/model/<slot>`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ModelEvent<'a> {
     /// Schema `vedette/model-event/1`.
     #[serde(flatten, borrow)]

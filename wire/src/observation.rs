@@ -12,6 +12,7 @@ use crate::Envelope;
 /// The lists that the model's task does not fill are empty, and `anomaly` is `null`. All coordinates are
 /// pixels of the original picture, never of the model's input.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Observation<'a> {
     /// Schema `vedette/observation/1`; `seq` counts the observations of this pipeline.
     #[serde(flatten, borrow)]
@@ -44,6 +45,7 @@ pub struct Observation<'a> {
 
 /// The picture an observation was made from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct FrameInfo {
     /// Counts the source's frames from 0; a gap is frames that a newer one replaced.
     pub seq: u64,
@@ -57,6 +59,7 @@ pub struct FrameInfo {
 
 /// Which model, exactly.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ModelRef<'a> {
     /// Its name in `model.toml`.
     #[serde(borrow)]
@@ -71,6 +74,7 @@ pub struct ModelRef<'a> {
 
 /// How long a frame took, in milliseconds of the monotonic clock.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Timings {
     /// From capture until its preprocessing began.
     pub age_ms: f32,
@@ -86,6 +90,7 @@ pub struct Timings {
 
 /// One class of a classification.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Class {
     /// The model's index for it.
     pub index: u32,
@@ -97,6 +102,7 @@ pub struct Class {
 
 /// A rectangle in pixels of the original picture; inside it, with a positive area.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct PixelBox {
     /// Left edge.
     pub x_px: f32,
@@ -126,6 +132,7 @@ impl PixelBox {
 
 /// One object of a detection.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Detection {
     /// The model's index for its class.
     pub index: u32,
@@ -140,6 +147,7 @@ pub struct Detection {
 
 /// How unusual one input is.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Anomaly {
     /// The score; its scale is the model's own.
     pub score: f32,
@@ -151,6 +159,7 @@ pub struct Anomaly {
 
 /// An output as the model gave it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct RawTensor {
     /// The output's name.
     pub name: Arc<str>,
@@ -164,6 +173,7 @@ pub struct RawTensor {
 
 /// An object that is really in the picture.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Truth {
     /// What it is.
     pub label: Arc<str>,

@@ -2,8 +2,14 @@
 
 use std::fmt;
 
+use crate::Verb;
+
 /// The first two levels of every topic: the project and the version of the topic tree.
 pub const ROOT: &str = "vedette/v1";
+
+/// The request of a command whose sender cannot number its messages, such as a button on a dashboard: such a
+/// command is done each time it arrives.
+pub const UNNUMBERED: &str = "-";
 
 /// The topics of one device.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,10 +72,66 @@ impl Topics {
         format!("{ROOT}/{}/info", self.device)
     }
 
+    /// Whether `pipeline` runs, and with which threshold: retained.
+    #[must_use]
+    pub fn pipeline_state(&self, pipeline: &str) -> String {
+        format!("{ROOT}/{}/pipeline/{pipeline}/state", self.device)
+    }
+
+    /// The last picture of `pipeline` that was asked for: a JPEG file, nothing else.
+    #[must_use]
+    pub fn snapshot(&self, pipeline: &str) -> String {
+        format!("{ROOT}/{}/snapshot/{pipeline}", self.device)
+    }
+
+    /// Where `request` asks the device to do something.
+    #[must_use]
+    pub fn command(&self, verb: Verb, request: &str) -> String {
+        format!("{ROOT}/{}/cmd/{}/{request}", self.device, verb.word())
+    }
+
+    /// What came of it.
+    #[must_use]
+    pub fn command_result(&self, verb: &str, request: &str) -> String {
+        format!("{ROOT}/{}/cmd/{verb}/{request}/result", self.device)
+    }
+
+    /// A filter for all commands, and for none of their results.
+    #[must_use]
+    pub fn commands(&self) -> String {
+        format!("{ROOT}/{}/cmd/+/+", self.device)
+    }
+
+    /// Verb and request of a topic that [`Topics::commands`] matches.
+    #[must_use]
+    pub fn asked<'a>(&self, topic: &'a str) -> Option<(&'a str, &'a str)> {
+        let rest = topic.strip_prefix(ROOT)?.strip_prefix('/')?;
+        let rest = rest.strip_prefix(&self.device)?.strip_prefix("/cmd/")?;
+        rest.split_once('/').filter(|(_, request)| !request.contains('/'))
+    }
+
     /// What `pipeline` saw, one message a frame.
     #[must_use]
     pub fn observation(&self, pipeline: &str) -> String {
         format!("{ROOT}/{}/observation/{pipeline}", self.device)
+    }
+
+    /// How the board feels.
+    #[must_use]
+    pub fn telemetry_board(&self) -> String {
+        format!("{ROOT}/{}/telemetry/board", self.device)
+    }
+
+    /// How `pipeline` does.
+    #[must_use]
+    pub fn telemetry_pipeline(&self, pipeline: &str) -> String {
+        format!("{ROOT}/{}/telemetry/pipeline/{pipeline}", self.device)
+    }
+
+    /// Whether the alarm `name` is raised: retained.
+    #[must_use]
+    pub fn alarm(&self, name: &str) -> String {
+        format!("{ROOT}/{}/alarm/{name}", self.device)
     }
 
     /// Where the model of `slot` stands: retained.
@@ -122,5 +184,20 @@ mod tests {
         assert_eq!(topics.observation("p"), "vedette/v1/d/observation/p");
         let replay = topics.replay("vedette/v1/d/telemetry/board");
         assert_eq!(replay, "vedette/v1/d/replay/telemetry/board");
+    }
+
+    #[test]
+    fn a_commands_topic_names_its_verb_and_request_and_a_results_topic_does_not() {
+        let topics = Topics::new("d").unwrap();
+        for (topic, asked) in [
+            (topics.command(Verb::Pause, "7"), Some(("pause", "7"))),
+            ("vedette/v1/d/cmd/what/ever".to_owned(), Some(("what", "ever"))),
+            (topics.command_result("pause", "7"), None),
+            ("vedette/v1/dd/cmd/pause/7".to_owned(), None),
+            ("vedette/v1/d/cmd/pause".to_owned(), None),
+            ("vedette/v2/d/cmd/pause/7".to_owned(), None),
+        ] {
+            assert_eq!(topics.asked(&topic), asked, "{topic}");
+        }
     }
 }
