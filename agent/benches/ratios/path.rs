@@ -57,7 +57,12 @@ impl DataPath {
         let desk = Arc::new(Desk::new(&[rate_hz]));
         let (queue, health) = (Arc::new(Queue::new(QUEUE)), Arc::<Health>::default());
         let outlets = vec![(queue.clone(), "bench".into())];
-        let seat = Seat { pipeline: "bench".into(), outlets, health: health.clone() };
+        let seat = Seat {
+            pipeline: "bench".into(),
+            outlets,
+            health: health.clone(),
+            door: Arc::default(),
+        };
         let (reaper, old) = sync_channel(8);
         let build = || unreachable!("nothing fails here");
         let said = Arc::new(Said::new());

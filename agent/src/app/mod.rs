@@ -306,7 +306,7 @@ impl House {
     fn status_line(&self) -> impl Fn() -> String + Clone + Send + 'static {
         let pipelines = self.pipelines.clone();
         move || {
-            let inferred: u64 = pipelines.iter().map(|(_, health)| health.count()).sum();
+            let inferred: u64 = pipelines.iter().map(|(_, health)| health.counts().inferred).sum();
             let s = if pipelines.len() == 1 { "" } else { "s" };
             format!("{} pipeline{s}, {inferred} frames inferred", pipelines.len())
         }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::door::Door;
 use super::frame::Frame;
 use super::health::Health;
 use super::latest::Desk;
@@ -20,6 +21,8 @@ pub struct Capture {
     pub index: usize,
     /// Where to count.
     pub health: Arc<Health>,
+    /// Where it is told to pause.
+    pub door: Arc<Door>,
     /// When to end.
     pub stop: Stop,
     /// The frame being filled.
@@ -28,39 +31,60 @@ pub struct Capture {
     pub opened: bool,
 }
 
+/// Why the source is closed.
+enum Closed {
+    /// It is to be opened again once the pipeline is resumed.
+    Paused,
+    /// There will be no more frames.
+    Ended,
+}
+
 impl Capture {
-    /// Opens the source and posts its frames until it ends or `stop` is said. Called again after a failure.
+    /// Opens the source and posts its frames until it ends or `stop` is said. While the pipeline is paused the
+    /// source is closed: a camera's light is off, and nobody else is kept from it. Called again after a failure.
     ///
     /// # Errors
     /// The source could not be opened or gave nothing usable: retried after a pause.
     pub fn work(&mut self) -> Result<(), Failure> {
-        if std::mem::replace(&mut self.opened, true) {
-            self.health.reopened();
+        loop {
+            if !self.door.wait_resumed(&self.stop) {
+                self.desk.end(self.index);
+                return Ok(());
+            }
+            if std::mem::replace(&mut self.opened, true) {
+                self.health.reopened();
+            }
+            let mut source =
+                self.source.open().map_err(|error| Failure::retry("no frames", error))?;
+            match self.post_all(source.as_mut())? {
+                // Opened again because somebody wanted it so, not because it failed.
+                Closed::Paused => self.opened = false,
+                Closed::Ended => return Ok(()),
+            }
         }
-        let mut source = self.source.open().map_err(|error| Failure::retry("no frames", error))?;
-        self.post_all(source.as_mut())
     }
 
-    fn post_all(&mut self, source: &mut dyn Source) -> Result<(), Failure> {
-        loop {
+    fn post_all(&mut self, source: &mut dyn Source) -> Result<Closed, Failure> {
+        while !self.door.is_paused() {
             let next = source.next(&mut self.frame, &self.stop);
             match next.map_err(|error| Failure::retry("no frames", error))? {
                 Next::Frame => {
                     self.health.captured();
                     if !self.desk.post(self.index, &mut self.frame) {
-                        return Ok(());
+                        return Ok(Closed::Ended);
                     }
                 }
                 Next::End => {
                     tracing::info!("the source has ended");
                     self.desk.end(self.index);
-                    return Ok(());
+                    return Ok(Closed::Ended);
                 }
                 Next::Stopped => {
                     self.desk.end(self.index);
-                    return Ok(());
+                    return Ok(Closed::Ended);
                 }
             }
         }
+        Ok(Closed::Paused)
     }
 }

@@ -49,6 +49,21 @@ pub struct Watched {
     pub p95_ms: Option<f64>,
 }
 
+/// A pipeline's counts since the start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Counts {
+    /// Frames that the source gave.
+    pub captured: u64,
+    /// Frames whose observation went to the sinks.
+    pub inferred: u64,
+    /// Frames that a newer one replaced.
+    pub replaced: u64,
+    /// Frames that could not be understood or inferred.
+    pub failed: u64,
+    /// How often the source or the engine was opened again.
+    pub reopened: u64,
+}
+
 /// A pipeline's counts, and its rate and latencies since the last summary.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Summary {
@@ -149,10 +164,17 @@ impl Health {
         self.reopened.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Frames whose observation went to the sinks since the start.
+    /// The counts; no interval ends with them.
     #[must_use]
-    pub fn count(&self) -> u64 {
-        self.inferred.load(Ordering::Relaxed)
+    pub fn counts(&self) -> Counts {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Counts {
+            captured: read(&self.captured),
+            inferred: read(&self.inferred),
+            replaced: read(&self.replaced),
+            failed: read(&self.failed),
+            reopened: read(&self.reopened),
+        }
     }
 
     /// The counts, and a new interval.

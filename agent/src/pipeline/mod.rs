@@ -3,6 +3,7 @@
 //! Nothing here knows that models are updated, and nothing here waits for a network.
 
 pub mod capture;
+pub mod door;
 pub mod draw;
 pub mod engine;
 pub mod frame;
@@ -14,6 +15,7 @@ pub mod rgb;
 pub mod shadow;
 pub mod shape;
 pub mod sink;
+pub mod snapshot;
 pub mod source;
 pub mod tensor;
 pub mod worker;

@@ -89,6 +89,7 @@ impl Rig {
             pipeline: "rig".into(),
             outlets: vec![(queue.clone(), "t".into())],
             health: health.clone(),
+            door: Arc::default(),
         };
         let (reaper, old) = sync_channel(8);
         let build = || unreachable!("nothing fails here");
@@ -101,6 +102,7 @@ impl Rig {
             desk: desk.clone(),
             index: 0,
             health: health.clone(),
+            door: Arc::default(),
             stop: stop.clone(),
             frame: Frame::default(),
             opened: false,

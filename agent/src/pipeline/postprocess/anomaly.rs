@@ -3,7 +3,9 @@
 use wire::Anomaly;
 
 use super::outputs::{self, Output, Shape, Types};
-use super::{Findings, ModelFacts, Postprocess, PostprocessError, PostprocessSpec, numbers};
+use super::{
+    Findings, ModelFacts, Postprocess, PostprocessError, PostprocessSpec, Threshold, numbers,
+};
 use crate::config::Section;
 use crate::pipeline::engine::Lane;
 use crate::pipeline::preprocess::Placement;
@@ -60,6 +62,7 @@ impl PostprocessSpec for Spec {
         };
         let anomaly = Compare {
             score: self.score,
+            configured: self.threshold,
             threshold: self.threshold,
             output,
             input: model.input_index,
@@ -70,10 +73,15 @@ impl PostprocessSpec for Spec {
             _ => Ok(Box::new(anomaly)),
         }
     }
+
+    fn threshold(&self) -> Option<Threshold> {
+        Some(Threshold { configured: self.threshold, min: -f32::MAX, max: f32::MAX })
+    }
 }
 
 struct Compare {
     score: Score,
+    configured: f32,
     threshold: f32,
     output: Output,
     input: usize,
@@ -147,5 +155,9 @@ impl Postprocess for Compare {
         let (threshold, anomalous) = (self.threshold, score >= self.threshold);
         findings.anomaly = Some(Anomaly { score, threshold, anomalous });
         Ok(())
+    }
+
+    fn set_threshold(&mut self, threshold: Option<f32>) {
+        self.threshold = threshold.unwrap_or(self.configured);
     }
 }

@@ -94,6 +94,20 @@ pub trait Postprocess: Send {
         placement: &Placement,
         findings: &mut Findings,
     ) -> Result<(), PostprocessError>;
+
+    /// Uses another threshold from now on; `None`: the configured one. Does nothing where there is none.
+    fn set_threshold(&mut self, _: Option<f32>) {}
+}
+
+/// From which score on something counts, and what else it could be.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Threshold {
+    /// As configured.
+    pub configured: f32,
+    /// The least that it may be.
+    pub min: f32,
+    /// The most that it may be.
+    pub max: f32,
 }
 
 /// What a postprocess needs to know of the model it is for.
@@ -119,4 +133,9 @@ pub trait PostprocessSpec: Debug + Send + Sync {
     /// [`PostprocessError::Output`] where the model's outputs cannot be what this reads, labels too few
     /// included.
     fn build(&self, model: &ModelFacts<'_>) -> Result<Box<dyn Postprocess>, PostprocessError>;
+
+    /// Its threshold, where it has one that can be changed while it runs.
+    fn threshold(&self) -> Option<Threshold> {
+        None
+    }
 }

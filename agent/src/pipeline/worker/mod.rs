@@ -23,6 +23,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use self::trial::Onlooker;
 pub use self::trial::Trial;
+use super::door::Door;
 use super::engine::{Engine, EngineError, Lane};
 use super::frame::Frame;
 use super::health::Health;
@@ -141,6 +142,8 @@ pub struct Seat {
     pub outlets: Vec<(Arc<Queue>, Arc<str>)>,
     /// Where to count.
     pub health: Arc<Health>,
+    /// Where it is asked for something.
+    pub door: Arc<Door>,
 }
 
 /// Makes a generation anew from files, when the one that ran no longer does.

@@ -25,6 +25,8 @@ pub(super) struct Job {
     ts: Timestamp,
     frame: FrameInfo,
     truth: Option<Vec<Truth>>,
+    /// A copy of the frame, where somebody wants to see it.
+    shown: Option<Frame>,
 }
 
 impl Job {
@@ -46,6 +48,7 @@ impl Job {
             ts: Timestamp::UNIX_EPOCH,
             frame: FrameInfo { seq: 0, width_px: 0, height_px: 0, dropped: 0 },
             truth: None,
+            shown: None,
         }
     }
 
@@ -77,6 +80,7 @@ impl Job {
         match filled {
             Ok(placement) => {
                 self.placement = placement;
+                self.shown = seats[seat].door.wanted(frame);
                 true
             }
             Err(error) => {
@@ -129,12 +133,11 @@ impl Job {
     ) {
         let began = Instant::now();
         let seat = &seats[self.seat];
-        let understood = lock(&self.generation.fittings[self.seat].postprocess).run(
-            self.lane.as_ref(),
-            0,
-            &self.placement,
-            &mut desk.findings,
-        );
+        let mut postprocess = lock(&self.generation.fittings[self.seat].postprocess);
+        postprocess.set_threshold(seat.door.threshold());
+        let understood =
+            postprocess.run(self.lane.as_ref(), 0, &self.placement, &mut desk.findings);
+        drop(postprocess);
         if let Err(error) = understood {
             seat.health.failed();
             let (pipeline, error) = (&seat.pipeline, report::chain(&error));
@@ -170,6 +173,9 @@ impl Job {
         }
         for (queue, topic) in &seat.outlets {
             queue.push(topic, &desk.body);
+        }
+        if let Some(frame) = self.shown.take() {
+            seat.door.show(frame, &desk.findings.detections);
         }
         let work = self.timings.preprocess_ms + self.timings.inference_ms;
         let work = Duration::from_secs_f32(work / 1000.0) + understood_in;

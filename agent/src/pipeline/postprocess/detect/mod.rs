@@ -54,6 +54,7 @@ trait Head: Send {
 
 struct Detect {
     spec: Spec,
+    threshold: f32,
     nms: Nms,
     head: Box<dyn Head>,
     labels: Labels,
@@ -72,7 +73,7 @@ impl Postprocess for Detect {
         findings.clear();
         self.candidates.clear();
         self.kept.clear();
-        self.head.collect(lane, item, self.spec.score_threshold, &mut self.candidates)?;
+        self.head.collect(lane, item, self.threshold, &mut self.candidates)?;
         if !self.candidates.iter().all(|candidate| candidate.bounds.is_finite()) {
             return Err(self.head.boxes().not_finite());
         }
@@ -101,5 +102,9 @@ impl Postprocess for Detect {
             findings.detections.push(Detection { index, label, score, bounds });
         }
         Ok(())
+    }
+
+    fn set_threshold(&mut self, threshold: Option<f32>) {
+        self.threshold = threshold.unwrap_or(self.spec.score_threshold);
     }
 }

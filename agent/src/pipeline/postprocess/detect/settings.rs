@@ -1,7 +1,9 @@
 //! `[postprocess]` with `kind = "detect"`.
 
 use super::super::labels::Labels;
-use super::super::{ModelFacts, Postprocess, PostprocessError, PostprocessSpec, numbers};
+use super::super::{
+    ModelFacts, Postprocess, PostprocessError, PostprocessSpec, Threshold, numbers,
+};
 use super::{Detect, Head, rtdetr, ssd, yolov5, yolov8, yolov10};
 use crate::config::Section;
 
@@ -119,11 +121,16 @@ impl PostprocessSpec for Spec {
         }?;
         Ok(Box::new(Detect {
             spec: self.clone(),
+            threshold: self.score_threshold,
             nms: self.nms.unwrap_or(built.nms),
             labels: Labels::new(model.labels, built.classes, built.head.scores())?,
             head: built.head,
             candidates: Vec::new(),
             kept: Default::default(),
         }))
+    }
+
+    fn threshold(&self) -> Option<Threshold> {
+        Some(Threshold { configured: self.score_threshold, min: 0.0, max: 1.0 })
     }
 }

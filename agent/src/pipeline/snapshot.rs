@@ -1,0 +1,144 @@
+//! A frame as a JPEG file for people: with what was found drawn in, and never larger than it may be.
+
+use super::door::Shot;
+use super::draw;
+use super::rgb::{self, RgbError};
+use crate::hw::jpeg::{Encoder, JpegError};
+
+/// Widest picture: more is not seen on a dashboard, and costs a metered link.
+const WIDTH_MAX: usize = 1280;
+/// From good to just recognisable.
+const QUALITIES: [u8; 3] = [80, 60, 40];
+/// Below this side a picture that is still too large is none.
+const SIDE_MIN: usize = 16;
+
+/// Why there is no picture.
+#[derive(Debug, thiserror::Error)]
+pub enum SnapshotError {
+    /// The frame cannot be shown.
+    #[error("the frame cannot be shown")]
+    Frame(#[source] RgbError),
+    /// It could not be encoded.
+    #[error("the picture cannot be encoded")]
+    Encode(#[source] JpegError),
+    /// Not even the smallest is small enough.
+    #[error("the picture is larger than {0} bytes, however small")]
+    Large(usize),
+}
+
+/// A JPEG file and what it shows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Snapshot {
+    /// The file.
+    pub jpeg: Vec<u8>,
+    /// Its width.
+    pub width_px: u32,
+    /// Its height.
+    pub height_px: u32,
+}
+
+/// Draws what was found into `shot` and encodes it, smaller and coarser until it has at most `limit` bytes.
+///
+/// # Errors
+/// [`SnapshotError`].
+pub fn snapshot(shot: &Shot, limit: usize) -> Result<Snapshot, SnapshotError> {
+    let mut rgb = Vec::new();
+    rgb::to_rgb(&shot.frame, &mut rgb).map_err(SnapshotError::Frame)?;
+    let (width, height) = (shot.frame.width, shot.frame.height);
+    draw::annotate(&mut rgb, width, height, &shot.detections);
+    let (mut width, mut height) = (size(width), size(height));
+    let mut encoder = Encoder::new().map_err(SnapshotError::Encode)?;
+    let mut jpeg = Vec::new();
+    loop {
+        if width <= WIDTH_MAX {
+            for quality in QUALITIES {
+                encoder
+                    .encode_rgb(&rgb, extent(width), extent(height), quality, &mut jpeg)
+                    .map_err(SnapshotError::Encode)?;
+                if jpeg.len() <= limit {
+                    return Ok(Snapshot {
+                        jpeg,
+                        width_px: extent(width),
+                        height_px: extent(height),
+                    });
+                }
+            }
+        }
+        if width.min(height) < 2 * SIDE_MIN {
+            return Err(SnapshotError::Large(limit));
+        }
+        rgb = halved(&rgb, width, height);
+        (width, height) = (width / 2, height / 2);
+    }
+}
+
+/// The picture at half its width and height, each pixel the mean of four. An odd last column or row is left out.
+fn halved(rgb: &[u8], width: usize, height: usize) -> Vec<u8> {
+    let mut half = Vec::with_capacity(rgb.len() / 4);
+    for y in 0..height / 2 {
+        for x in 0..width / 2 {
+            for channel in 0..3 {
+                let at = |dx, dy| {
+                    let index = 3 * ((2 * y + dy) * width + 2 * x + dx) + channel;
+                    rgb.get(index).copied().map_or(0, u16::from)
+                };
+                let mean = (at(0, 0) + at(1, 0) + at(0, 1) + at(1, 1) + 2) / 4;
+                half.push(u8::try_from(mean).unwrap_or(u8::MAX));
+            }
+        }
+    }
+    half
+}
+
+#[expect(clippy::as_conversions, reason = "u32 to usize, lossless on every target of this crate")]
+fn size(extent: u32) -> usize {
+    extent as usize
+}
+
+fn extent(size: usize) -> u32 {
+    u32::try_from(size).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pipeline::frame::{Frame, PixelFormat};
+
+    fn noise(width: u32, height: u32) -> Shot {
+        let mut frame = Frame::default();
+        let mut state = 1_u32;
+        for byte in frame.reshape(PixelFormat::Rgb, width, height).unwrap() {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            *byte = state.to_be_bytes()[0];
+        }
+        Shot { frame, detections: Vec::new() }
+    }
+
+    #[test]
+    fn a_picture_gets_smaller_until_it_fits_and_is_refused_where_it_never_does() {
+        for (width, height, limit, wanted) in [
+            (64, 48, 1 << 20, Some(64..=64)),
+            (1920, 1080, 1 << 20, Some(960..=960)),
+            (256, 256, 8_000, Some(32..=128)),
+            (256, 256, 100, None),
+        ] {
+            let made = snapshot(&noise(width, height), limit);
+            match wanted {
+                Some(widths) => {
+                    let made = made.unwrap();
+                    assert!(widths.contains(&made.width_px), "{width}x{height}: {}", made.width_px);
+                    assert_eq!(made.height_px, made.width_px * height / width);
+                    assert!(made.jpeg.len() <= limit && made.jpeg.starts_with(&[0xff, 0xd8]));
+                }
+                None => assert!(matches!(made, Err(SnapshotError::Large(100)))),
+            }
+        }
+    }
+
+    #[test]
+    fn half_a_picture_is_the_mean_of_each_four_pixels() {
+        let rgb: Vec<u8> = [10, 20, 30, 40, 0, 0].into_iter().flat_map(|grey| [grey; 3]).collect();
+        assert_eq!(halved(&rgb, 2, 2), [25; 3]);
+        assert_eq!(halved(&rgb, 3, 2), [18; 3]);
+    }
+}
