@@ -6,17 +6,21 @@
 
 pub mod app;
 pub mod cli;
+pub mod commands;
 pub mod config;
 pub mod disk;
+pub mod homeassistant;
 pub mod hw;
 pub mod kinds;
 pub mod model;
 pub mod mqtt;
 pub mod outbox;
 pub mod pipeline;
+pub mod recent;
 pub mod report;
 pub mod said;
 pub mod stop;
 pub mod supervisor;
+pub mod thinedge;
 pub mod update;
 pub mod watchdog;

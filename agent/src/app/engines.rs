@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use wire::EngineInfo;
 
+use crate::commands::{Facts, ReadFacts};
 use crate::config::Config;
 use crate::config::section::{Mistake, Mistakes};
 use crate::hw::heap;
@@ -135,6 +136,16 @@ impl Engines {
     pub(super) fn infos(&self) -> Vec<EngineInfo> {
         let info = |running: &Running| lock(&running.info).clone();
         self.running.iter().map(info).collect()
+    }
+
+    /// The way to ask for both of these at any time.
+    pub(super) fn facts(&self) -> ReadFacts {
+        let infos: Vec<_> = self.running.iter().map(|running| running.info.clone()).collect();
+        let library = self.library.clone();
+        Arc::new(move || Facts {
+            onnxruntime_version: library.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            engines: infos.iter().map(|info| lock(info).clone()).collect(),
+        })
     }
 
     pub(super) fn running(&mut self) -> &mut [Running] {

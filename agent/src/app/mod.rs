@@ -1,6 +1,7 @@
 //! The composition root: opens everything, starts everything, drains with a deadline.
 
 mod engines;
+mod outside;
 mod releases;
 mod reload;
 
@@ -13,6 +14,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use self::engines::{Engines, Plan};
 use self::releases::Slot;
+use crate::commands;
 use crate::config::Config;
 use crate::config::section::Mistake;
 use crate::disk::StateDir;
@@ -92,6 +94,8 @@ struct House {
     desks: Vec<Arc<Desk>>,
     queues: Vec<Arc<Queue>>,
     pipelines: Vec<(Arc<str>, Arc<Health>)>,
+    /// The same, for whoever asks from outside.
+    open: Vec<commands::Pipeline>,
     link: Option<Link>,
     said: Arc<Said>,
     /// Rung when a release was taken or left.
@@ -132,6 +136,7 @@ impl House {
             supervisor,
             desks: Vec::new(),
             pipelines: Vec::new(),
+            open: Vec::new(),
             link,
             said,
         };
@@ -143,7 +148,8 @@ impl House {
             slots.extend(house.start_engine(index, booted, &sinks, &reaper)?);
         }
         house.tell();
-        house.take_releases(slots, state);
+        let releases = house.take_releases(slots, state);
+        house.answer_outside(releases);
         Ok(house)
     }
 
@@ -196,6 +202,7 @@ impl House {
                     .map(|queue| (queue, config.topics.observation(&pipeline.name).into()))
                     .collect(),
                 health: Arc::default(),
+                door: Arc::default(),
             })
             .collect();
         for (index, (pipeline, seat)) in pipelines.iter().zip(&seats).enumerate() {
@@ -204,12 +211,19 @@ impl House {
                 desk: desk.clone(),
                 index,
                 health: seat.health.clone(),
+                door: seat.door.clone(),
                 stop: self.supervisor.stop().clone(),
                 frame: Frame::default(),
                 opened: false,
             };
             self.thread(&format!("cap {}", pipeline.name), move || capture.work())?;
             self.pipelines.push((seat.pipeline.clone(), seat.health.clone()));
+            self.open.push(commands::Pipeline {
+                name: seat.pipeline.clone(),
+                door: seat.door.clone(),
+                health: seat.health.clone(),
+                threshold: pipeline.postprocess.threshold(),
+            });
         }
         let build = self.engines.rebuild(&plan);
         let mut worker = Worker::new(desk.clone(), seats, build, reaper.clone(), self.said.clone());

@@ -129,9 +129,13 @@ impl House {
         built.map_err(|error| Ended::failed(exit::CONFIG, &error))
     }
 
-    /// Starts to take releases. Where that cannot be, what runs goes on.
-    pub(super) fn take_releases(&self, slots: Vec<(Live, Booted)>, state: &StateDir) {
-        let Some(settings) = &self.config.update else { return };
+    /// Starts to take releases, and returns the way to ask about them. Where that cannot be, what runs goes on.
+    pub(super) fn take_releases(
+        &self,
+        slots: Vec<(Live, Booted)>,
+        state: &StateDir,
+    ) -> Option<update::Desk> {
+        let settings = self.config.update.as_ref()?;
         let started = update::start(
             settings,
             self.config.topics.device(),
@@ -141,11 +145,13 @@ impl House {
             &self.said,
             &self.supervisor,
         );
-        if let Err(error) = started {
-            tracing::error!(
-                error = report::chain(&error),
-                "no release is taken until this is mended"
-            );
+        match started {
+            Ok(desk) => Some(desk),
+            Err(error) => {
+                let error = report::chain(&error);
+                tracing::error!(error, "no release is taken until this is mended");
+                None
+            }
         }
     }
 }

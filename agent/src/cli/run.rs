@@ -2,12 +2,14 @@
 
 use clap::Args;
 use tracing_subscriber::EnvFilter;
-use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 use super::{ConfigArgs, complain};
 use crate::app;
 use crate::config::checked::{LogFormat, LogSettings};
+use crate::recent::Recent;
 use crate::supervisor::exit;
 
 /// Runs the daemon in the foreground: a service manager keeps it.
@@ -44,17 +46,18 @@ fn start_log(settings: &LogSettings) {
         LogFormat::Journald => true,
         LogFormat::Text | LogFormat::Json => false,
     };
+    let log = tracing_subscriber::registry().with(Recent.with_filter(LevelFilter::WARN));
     // Where the journal's socket is not there, its lines go where they always went.
     if journal && let Ok(layer) = tracing_journald::layer() {
-        drop(tracing_subscriber::registry().with(filter).with(layer).try_init());
+        drop(log.with(layer.with_filter(filter)).try_init());
         return;
     }
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     let terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
     let started = if settings.format == LogFormat::Json {
-        builder.json().try_init()
+        log.with(lines.json().with_filter(filter)).try_init()
     } else {
-        builder.with_ansi(terminal).with_target(false).try_init()
+        log.with(lines.with_ansi(terminal).with_target(false).with_filter(filter)).try_init()
     };
     // Only a second call in one process can fail, and then there is a log.
     drop(started);

@@ -8,6 +8,8 @@ use wire::topic::{Topics, is_name};
 use super::load::{load, merge};
 use super::section::{Mistake, Mistakes, Section, unknown};
 use super::tree::{At, Table};
+use crate::commands::CommandSettings;
+use crate::homeassistant::HomeAssistantSettings;
 use crate::kinds;
 use crate::model::ModelFolder;
 use crate::mqtt::MqttSettings;
@@ -15,6 +17,7 @@ use crate::pipeline::engine::EngineSpec;
 use crate::pipeline::postprocess::PostprocessSpec;
 use crate::pipeline::sink::SinkSpec;
 use crate::pipeline::source::SourceSpec;
+use crate::thinedge::ThinEdgeSettings;
 use crate::update::UpdateSettings;
 
 /// Where the configuration is unless the command line says otherwise.
@@ -111,6 +114,12 @@ pub struct Config {
     pub onnxruntime: Option<PathBuf>,
     /// The broker, where there is one.
     pub mqtt: Option<MqttSettings>,
+    /// What may be asked over MQTT.
+    pub commands: CommandSettings,
+    /// How Home Assistant finds this device, where it does.
+    pub homeassistant: Option<HomeAssistantSettings>,
+    /// Where in thin-edge's tree this device's readings are repeated, where they are.
+    pub thinedge: Option<ThinEdgeSettings>,
     /// Where releases come from, where they do.
     pub update: Option<UpdateSettings>,
     /// The models.
@@ -181,6 +190,10 @@ fn read(top: Section<'_>, mistakes: &Mistakes) -> Option<Config> {
         section.finish();
         settings
     });
+    let broker = mqtt.is_some();
+    let commands = listening(&top, "commands", broker, CommandSettings::read).unwrap_or_default();
+    let homeassistant = listening(&top, "homeassistant", broker, HomeAssistantSettings::read);
+    let thinedge = listening(&top, "thinedge", broker, ThinEdgeSettings::read);
     let update = top.section("update").map(|section| {
         let settings = UpdateSettings::read(&section);
         section.finish();
@@ -198,11 +211,30 @@ fn read(top: Section<'_>, mistakes: &Mistakes) -> Option<Config> {
         log,
         onnxruntime,
         mqtt,
+        commands,
+        homeassistant,
+        thinedge,
         update,
         models,
         sinks,
         pipelines: pipelines?,
     })
+}
+
+/// Reads a table of something that is done over MQTT.
+fn listening<T>(
+    top: &Section<'_>,
+    name: &'static str,
+    broker: bool,
+    read: impl FnOnce(&Section<'_>) -> T,
+) -> Option<T> {
+    let section = top.section(name)?;
+    if !broker {
+        section.mistake("", "needs a broker: add [mqtt] with its `url`");
+    }
+    let settings = read(&section);
+    section.finish();
+    Some(settings)
 }
 
 fn device(top: &Section<'_>) -> Option<Topics> {

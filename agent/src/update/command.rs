@@ -60,11 +60,11 @@ pub(super) struct Asked {
 
 /// The way to the workers of the slots, by name.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Desk(pub(super) Vec<(String, mpsc::Sender<Asked>)>);
+pub struct Desk(pub(super) Vec<(String, mpsc::Sender<Asked>)>);
 
 impl Desk {
     /// Passes `command` on to whom it concerns, and waits for what comes of it.
-    async fn ask(&self, command: &Command) -> Answer {
+    pub async fn ask(&self, command: &Command) -> Answer {
         let whom: Vec<_> = match command {
             Command::Rollback { slot: Some(slot), .. } => {
                 self.0.iter().filter(|(name, _)| name == slot).collect()

@@ -33,7 +33,7 @@ use tokio::sync::{Mutex, Notify, Semaphore, mpsc};
 
 pub use boot::{Booted, boot, go_back};
 pub use clock::written;
-pub use command::{Answer, Command, SOCKET, ask};
+pub use command::{Answer, Command, Desk, SOCKET, ask};
 pub use live::{Live, Open, RehearsalSettings, Serves};
 pub use sealed::SealError;
 pub use settings::{LinkSettings, UpdateSettings, Window};
@@ -69,7 +69,7 @@ pub enum StartError {
     },
 }
 
-/// Starts a worker for each of `slots`, and the control socket in `state_dir`.
+/// Starts a worker for each of `slots`, and the control socket in `state_dir`. The way to ask them.
 ///
 /// # Errors
 /// [`StartError`].
@@ -81,7 +81,7 @@ pub fn start(
     link: Option<&Link>,
     said: &Arc<Said>,
     supervisor: &Supervisor,
-) -> Result<(), StartError> {
+) -> Result<Desk, StartError> {
     let disk = |source| StartError::Disk { path: state_dir.display().to_string(), source };
     let trust = trust::Trust::open(&settings.root, &state_dir.join("tuf"), written());
     let transport = http::Http::new(&settings.url, &settings.link).map_err(StartError::Http)?;
@@ -95,7 +95,7 @@ pub fn start(
         transport: Arc::new(transport),
         stop: supervisor.stop().clone(),
     });
-    let mut desk = command::Desk::default();
+    let mut desk = Desk::default();
     for (live, booted) in slots {
         let (ask, asked) = mpsc::channel(ASKED_MAX);
         desk.0.push((live.slot.clone(), ask));
@@ -111,12 +111,12 @@ pub fn start(
             async move { worker.lock().await.work().await }
         });
     }
-    serve(state_dir, desk, supervisor);
-    Ok(())
+    serve(state_dir, desk.clone(), supervisor);
+    Ok(desk)
 }
 
 /// Answers the control socket. Without it everything else goes on.
-fn serve(state_dir: &Path, desk: command::Desk, supervisor: &Supervisor) {
+fn serve(state_dir: &Path, desk: Desk, supervisor: &Supervisor) {
     let (state_dir, stop) = (state_dir.to_owned(), supervisor.stop().clone());
     supervisor.run("control", move || {
         let (state_dir, desk, stop) = (state_dir.clone(), desk.clone(), stop.clone());
