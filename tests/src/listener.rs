@@ -58,6 +58,14 @@ impl Listener {
     /// # Errors
     /// The broker is not there, or refuses.
     pub fn start(port: u16, login: Option<&Login>) -> Result<Self> {
+        Self::of(FILTER, port, login)
+    }
+
+    /// One that hears what `filter` matches instead.
+    ///
+    /// # Errors
+    /// As [`Listener::start`].
+    pub fn of(filter: &str, port: u16, login: Option<&Login>) -> Result<Self> {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let id = format!("listener-{}-{number}", std::process::id());
@@ -68,7 +76,7 @@ impl Listener {
             options.set_credentials(&login.user, &login.password);
         }
         let (client, connection) = Client::new(options, REQUESTS);
-        client.subscribe(FILTER, QoS::AtLeastOnce).context("cannot subscribe")?;
+        client.subscribe(filter, QoS::AtLeastOnce).context("cannot subscribe")?;
         let shared = Arc::new(Shared::default());
         let filled = shared.clone();
         let thread = std::thread::spawn(move || filled.fill(connection));
@@ -83,6 +91,14 @@ impl Listener {
     /// The connection is gone.
     pub fn say(&self, topic: &str, body: &str) -> Result<()> {
         self.client.publish(topic, QoS::AtLeastOnce, false, body).context("cannot publish")
+    }
+
+    /// Leaves `body` on `topic` for whoever comes later.
+    ///
+    /// # Errors
+    /// The connection is gone.
+    pub fn leave(&self, topic: &str, body: &str) -> Result<()> {
+        self.client.publish(topic, QoS::AtLeastOnce, true, body).context("cannot publish")
     }
 
     /// Everything that was heard so far.
