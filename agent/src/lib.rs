@@ -21,6 +21,7 @@ pub mod report;
 pub mod said;
 pub mod stop;
 pub mod supervisor;
+pub mod telemetry;
 pub mod thinedge;
 pub mod update;
 pub mod watchdog;

@@ -1,6 +1,8 @@
 //! Makes the keys that every payload begins with, and the payloads that are not about a frame.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use jiff::Timestamp;
@@ -13,6 +15,8 @@ pub struct Said {
     began: Instant,
     status_seq: AtomicU64,
     info_seq: AtomicU64,
+    /// Of each slot whose last release was refused: why.
+    refused: Mutex<BTreeMap<String, String>>,
 }
 
 /// Parts of [`Info`] that do not come from the clock.
@@ -37,6 +41,7 @@ impl Said {
             began: Instant::now(),
             status_seq: AtomicU64::new(0),
             info_seq: AtomicU64::new(0),
+            refused: Mutex::default(),
         }
     }
 
@@ -50,6 +55,22 @@ impl Said {
             uptime_ms: u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX),
             seq,
         }
+    }
+
+    /// The last release of `slot` was refused for this reason, or was not.
+    pub fn refuse(&self, slot: &str, reason: Option<&str>) {
+        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        match reason {
+            Some(reason) => drop(refused.insert(slot.to_owned(), reason.to_owned())),
+            None => drop(refused.remove(slot)),
+        }
+    }
+
+    /// Slots whose last release was refused, and why.
+    #[must_use]
+    pub fn refused(&self) -> Vec<(String, String)> {
+        let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        refused.iter().map(|(slot, reason)| (slot.clone(), reason.clone())).collect()
     }
 
     /// A `status` payload.

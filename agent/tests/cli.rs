@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
+mod boards;
+
 use std::process::{Command, Output};
 
 fn vedette(arguments: &[&str]) -> Output {
@@ -26,6 +28,8 @@ fn a_command_ends_with_the_documented_exit_code() {
         (&[], 2, "Usage: vedette"),
         (&["fly"], 2, "unrecognized subcommand"),
         (&["bench", "m", "--batch", "0"], 2, "a batch of 0 is not from 1 to 1024"),
+        (&["probe", "--sysroot", "/no/such/tree"], 1, "cannot open `/no/such/tree`: No such file"),
+        (&["probe", "--sysroot", "Cargo.toml"], 1, "`Cargo.toml` is no capture of a board"),
         (&["bench", "/no/such/model"], 1, "model.toml`: line 1: cannot be read"),
         (&["check", "--config", "/no/such.toml"], 78, "cannot be read: No such file"),
         (&["run", "--config", "/no/such.toml"], 78, "cannot be read: No such file"),
@@ -74,6 +78,7 @@ fn kinds_and_check_speak_json_to_programs() {
         "mqtt",
         "jsonl",
         "console",
+        "orin-nano",
     ] {
         assert!(names.contains(&name), "{names:?}");
     }
@@ -90,4 +95,52 @@ fn kinds_and_check_speak_json_to_programs() {
         .map(|mistake| mistake["key"].as_str().unwrap())
         .collect();
     assert_eq!(keys, ["pipeline.a.model", "pipeline.a.source", "devise"]);
+}
+
+#[test]
+fn a_board_is_printed_packed_and_read_back() {
+    let (board, dir) = (boards::orin_nano(), tempfile::tempdir().unwrap());
+    let (root, file) = (board.capture(dir.path()), dir.path().join("again.tar"));
+    let (root, file) = (root.to_str().unwrap(), file.to_str().unwrap());
+    let packed = vedette(&["probe", "--sysroot", root, "--capture", file]);
+    assert!(text(&packed.stdout).contains("files in"), "{packed:?}");
+    let page = text(&vedette(&["probe", "--sysroot", file]).stdout);
+    for line in [
+        "Board: Jetson Orin Nano",
+        "  software               L4T 36.5.0, JetPack 6.2.2",
+        "  power mode             MAXN_SUPER (2)",
+        "  load                   42.7 % (sysfs)",
+        "  cv0-thermal            –  (slower at 99 °C, off at 104.5 °C)",
+        "  cpu-thermal            47.4 °C  (slower at 99 °C, off at 104.5 °C)",
+        "  total                  7.77 W",
+        "  VDD_IN                 7.77 W  5016 mV  1550 mA  (limit 4984 mA)",
+        "  over-current (OC3)     27390 events",
+        "  fan                    100.0 %, 2140 rpm",
+        "  processor              –",
+    ] {
+        assert!(page.lines().any(|found| found == line), "no `{line}` in\n{page}");
+    }
+    assert!(!page.contains('\x1b'), "a pipe is no terminal");
+    let json = |path: &str| {
+        let output = vedette(&["probe", "--json", "--sysroot", path]);
+        serde_json::from_slice::<serde_json::Value>(&output.stdout).unwrap()
+    };
+    assert_eq!(json(file), json(root));
+    assert_eq!(
+        json(file)["thermal"]["zones"]["cv0-thermal"]["temperature_c"],
+        serde_json::Value::Null
+    );
+}
+
+#[test]
+fn this_machine_is_probed_whatever_it_is() {
+    let output = vedette(&["probe", "--json"]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let readings: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(readings["host"]["uptime_s"].as_u64().is_some_and(|uptime| uptime > 0), "{readings:#}");
+    assert!(
+        readings["memory"]["total_bytes"].as_u64().is_some_and(|bytes| bytes > 0),
+        "{readings:#}"
+    );
+    assert_eq!(readings["board"]["serial"], serde_json::Value::Null);
 }

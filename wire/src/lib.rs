@@ -9,6 +9,7 @@
 /// Longest payload, pictures excepted, in bytes: what the smallest brokers and clients take without settings.
 pub const PAYLOAD_MAX_BYTES: usize = 8 << 10;
 
+mod alarm;
 mod command;
 mod digest;
 mod document;
@@ -21,8 +22,10 @@ pub mod release;
 pub mod rollout;
 #[cfg(feature = "schema")]
 pub mod schema;
+pub mod telemetry;
 pub mod topic;
 
+pub use alarm::Alarm;
 pub use command::{
     CommandError, CommandErrorCode, CommandResult, DeviceReport, Diagnostics, PauseBody,
     PipelineBody, PipelineReport, RollbackBody, SetBody, SnapshotReport, Verb,
@@ -39,3 +42,4 @@ pub use observation::{
 pub use pipeline_state::PipelineState;
 pub use release::{ReleaseDocument, ReleaseFile, Terms};
 pub use rollout::{RolloutDocument, Turn, Wave};
+pub use telemetry::{BoardTelemetry, PipelineTelemetry, Readings};

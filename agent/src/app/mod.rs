@@ -4,6 +4,7 @@ mod engines;
 mod outside;
 mod releases;
 mod reload;
+mod telemetry;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -150,6 +151,7 @@ impl House {
         house.tell();
         let releases = house.take_releases(slots, state);
         house.answer_outside(releases);
+        house.watch_board();
         Ok(house)
     }
 
@@ -291,7 +293,8 @@ impl House {
                     break;
                 }
                 () = stop.heard() => break,
-                () = self.supervisor.idle() => {
+                // Without a pipeline there is the board to watch.
+                () = self.supervisor.idle(), if !self.pipelines.is_empty() => {
                     tracing::info!("every source has ended");
                     break;
                 }

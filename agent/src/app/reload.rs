@@ -118,6 +118,7 @@ fn needs_restart(before: &Config, next: &Config) -> Vec<&'static str> {
         ("homeassistant", before.homeassistant == next.homeassistant),
         ("thinedge", before.thinedge == next.thinedge),
         ("update", before.update == next.update && releases(before) == releases(next)),
+        ("telemetry", before.telemetry == next.telemetry),
         ("sinks", format!("{:?}", before.sinks) == format!("{:?}", next.sinks)),
         ("pipeline", pipeline(before) == pipeline(next)),
     ];

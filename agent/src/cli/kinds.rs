@@ -5,6 +5,7 @@ use clap::Args;
 use super::say;
 use crate::kinds::{ENGINES, Kind, POSTPROCESSES, SINKS, SOURCES};
 use crate::supervisor::exit;
+use crate::telemetry::board::BOARDS;
 
 /// Prints what a configuration can name.
 #[derive(Debug, Args)]
@@ -24,6 +25,7 @@ impl Kinds {
             ("engine", rows(ENGINES)),
             ("postprocess", rows(POSTPROCESSES)),
             ("sink", rows(SINKS)),
+            ("board", BOARDS.iter().map(|board| (board.name, board.title, "")).collect()),
         ];
         if self.json {
             let kinds: Vec<serde_json::Value> = tables
@@ -40,7 +42,11 @@ impl Kinds {
         }
         for (what, rows) in tables {
             for (name, summary, example) in rows {
-                say(&format!("{what} {name}: {summary}\n"));
+                say(&format!("{what} {name}: {summary}"));
+                if example.is_empty() {
+                    continue;
+                }
+                say("");
                 for line in example.lines() {
                     say(&format!("    {line}"));
                 }

@@ -8,6 +8,7 @@ mod kinds;
 mod man;
 mod model;
 mod open;
+mod probe;
 mod releases;
 mod run;
 
@@ -39,7 +40,7 @@ enum Command {
     Run(run::Run),
     /// Check the configuration and say everything that is wrong with it
     Check(check::Check),
-    /// List the kinds of sources, engines, postprocesses and sinks, with an example of each
+    /// List the kinds of sources, engines, postprocesses and sinks, with an example of each, and of boards
     Kinds(kinds::Kinds),
     /// Draw what a model sees in one picture
     Annotate(annotate::Annotate),
@@ -49,6 +50,8 @@ enum Command {
     Status(releases::Status),
     /// Look for releases, or take one from a bundle
     Update(releases::UpdateCommand),
+    /// Print how this board feels, or pack it into a file
+    Probe(probe::Probe),
     /// Time a model's runs
     Bench(bench::Bench),
     /// Print shell completions
@@ -69,6 +72,7 @@ impl Cli {
             Command::Check(command) => command.run(),
             Command::Kinds(command) => command.run(),
             Command::Annotate(command) => command.run(),
+            Command::Probe(command) => command.run(),
             Command::Bench(command) => command.run(),
             Command::Completions(command) => command.run(),
             Command::Man(command) => command.run(),

@@ -17,6 +17,7 @@ use crate::pipeline::engine::EngineSpec;
 use crate::pipeline::postprocess::PostprocessSpec;
 use crate::pipeline::sink::SinkSpec;
 use crate::pipeline::source::SourceSpec;
+use crate::telemetry::TelemetrySettings;
 use crate::thinedge::ThinEdgeSettings;
 use crate::update::UpdateSettings;
 
@@ -122,11 +123,13 @@ pub struct Config {
     pub thinedge: Option<ThinEdgeSettings>,
     /// Where releases come from, where they do.
     pub update: Option<UpdateSettings>,
+    /// How the board is watched, where it is.
+    pub telemetry: Option<TelemetrySettings>,
     /// The models.
     pub models: Vec<ModelConfig>,
     /// The sinks.
     pub sinks: Vec<SinkConfig>,
-    /// The pipelines, at least one.
+    /// The pipelines; none only where the board is watched and there is a broker to hear of it.
     pub pipelines: Vec<PipelineConfig>,
 }
 
@@ -199,9 +202,11 @@ fn read(top: Section<'_>, mistakes: &Mistakes) -> Option<Config> {
         section.finish();
         settings
     });
+    let telemetry = TelemetrySettings::read(top.section("telemetry"), top.section("alarms"));
     let models = models(&top, update.is_some(), mistakes);
     let sinks = sinks(&top, mqtt.is_some());
-    let pipelines = pipelines(&top, &models, &sinks, mqtt.is_some());
+    let idle = mqtt.is_some() && telemetry.is_some();
+    let pipelines = pipelines(&top, &models, &sinks, mqtt.is_some(), idle);
     top.finish();
     let models = models.into_iter().filter_map(|(_, model)| model).collect();
     let sinks = sinks.into_iter().filter_map(|(_, sink)| sink).collect();
@@ -215,6 +220,7 @@ fn read(top: Section<'_>, mistakes: &Mistakes) -> Option<Config> {
         homeassistant,
         thinedge,
         update,
+        telemetry,
         models,
         sinks,
         pipelines: pipelines?,
@@ -349,10 +355,14 @@ fn pipelines(
     models: &Named<ModelConfig>,
     sinks: &Named<SinkConfig>,
     mqtt: bool,
+    idle: bool,
 ) -> Option<Vec<PipelineConfig>> {
     let sections = top.sections("pipeline");
     match sections.len() {
-        0 => top.mistake("pipeline", "is missing: without one [[pipeline]] there is nothing to do"),
+        0 if !idle => top.mistake(
+            "pipeline",
+            "is missing: without one [[pipeline]], or [mqtt] for the board's telemetry, there is nothing to do",
+        ),
         count if count > PIPELINES_MAX => {
             top.mistake("pipeline", format!("{count} pipelines are more than {PIPELINES_MAX}"));
         }

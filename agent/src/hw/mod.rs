@@ -1,6 +1,8 @@
 //! The only vendor code: one file for each library or driver interface, named nowhere else.
 
+pub mod clock;
 pub mod heap;
 pub mod jpeg;
+pub mod nvml;
 pub mod ort;
 pub mod process;

@@ -76,6 +76,7 @@ impl Capture {
                 }
                 Next::End => {
                     tracing::info!("the source has ended");
+                    self.health.end();
                     self.desk.end(self.index);
                     return Ok(Closed::Ended);
                 }

@@ -1,6 +1,6 @@
 //! How a pipeline is doing: counters that any thread may bump, and the latencies of the last interval.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -17,16 +17,36 @@ pub struct Health {
     replaced: AtomicU64,
     failed: AtomicU64,
     reopened: AtomicU64,
+    ended: AtomicBool,
     interval: Mutex<Interval>,
 }
 
 #[derive(Debug)]
 struct Interval {
-    began: Instant,
-    inferred_before: u64,
-    latency_us: Option<Histogram<u64>>,
+    log: Since,
+    telemetry: Since,
     /// Since somebody began to watch: where the counts stood, and how long the steps took.
     watch: Option<Watch>,
+}
+
+/// What came since a reader's last summary.
+#[derive(Debug)]
+struct Since {
+    began: Instant,
+    captured_before: u64,
+    inferred_before: u64,
+    latency_us: Option<Histogram<u64>>,
+}
+
+impl Since {
+    fn new() -> Self {
+        Self {
+            began: Instant::now(),
+            captured_before: 0,
+            inferred_before: 0,
+            latency_us: histogram(),
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -77,6 +97,8 @@ pub struct Summary {
     pub failed: u64,
     /// How often the source or the engine was opened again since the start.
     pub reopened: u64,
+    /// Frames a second that the source gave since the last summary.
+    pub captured_hz: f64,
     /// Inferred frames a second since the last summary.
     pub rate_hz: f64,
     /// Median latency since the last summary, `None` without a frame.
@@ -95,10 +117,10 @@ impl Default for Health {
             replaced: AtomicU64::new(0),
             failed: AtomicU64::new(0),
             reopened: AtomicU64::new(0),
+            ended: AtomicBool::new(false),
             interval: Mutex::new(Interval {
-                began: Instant::now(),
-                inferred_before: 0,
-                latency_us: histogram(),
+                log: Since::new(),
+                telemetry: Since::new(),
                 watch: None,
             }),
         }
@@ -117,7 +139,8 @@ impl Health {
         self.inferred.fetch_add(1, Ordering::Relaxed);
         self.replaced.store(replaced, Ordering::Relaxed);
         let mut interval = self.interval.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(histogram) = &mut interval.latency_us {
+        let Interval { log, telemetry, .. } = &mut *interval;
+        for histogram in [&mut log.latency_us, &mut telemetry.latency_us].into_iter().flatten() {
             histogram.saturating_record(micros(latency));
         }
         if let Some(watch) = &mut interval.watch {
@@ -177,34 +200,55 @@ impl Health {
         }
     }
 
-    /// The counts, and a new interval.
+    /// The source came to its end, as a file does.
+    pub fn end(&self) {
+        self.ended.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it did.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::Relaxed)
+    }
+
+    /// The counts, and a new interval of the log's.
+    pub fn summary(&self) -> Summary {
+        self.since(|interval| &mut interval.log)
+    }
+
+    /// The counts, and a new interval of the telemetry's, which the log's do not cut short.
+    pub fn telemetry(&self) -> Summary {
+        self.since(|interval| &mut interval.telemetry)
+    }
+
     #[expect(clippy::as_conversions, reason = "counts and microseconds far below 2^53")]
     #[expect(clippy::cast_precision_loss, reason = "counts and microseconds far below 2^53")]
-    pub fn summary(&self) -> Summary {
+    fn since(&self, whose: impl Fn(&mut Interval) -> &mut Since) -> Summary {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        let inferred = read(&self.inferred);
+        let (captured, inferred) = (read(&self.captured), read(&self.inferred));
         let mut interval = self.interval.lock().unwrap_or_else(PoisonError::into_inner);
-        let seconds = interval.began.elapsed().as_secs_f64().max(1e-9);
-        let frames = inferred.saturating_sub(interval.inferred_before);
+        let since = whose(&mut interval);
+        let seconds = since.began.elapsed().as_secs_f64().max(1e-9);
+        let rate = |now: u64, before: u64| now.saturating_sub(before) as f64 / seconds;
         let quantile = |q: f64| {
-            let histogram =
-                interval.latency_us.as_ref().filter(|histogram| !histogram.is_empty())?;
+            let histogram = since.latency_us.as_ref().filter(|histogram| !histogram.is_empty())?;
             Some(histogram.value_at_quantile(q) as f64 / 1000.0)
         };
         let summary = Summary {
-            captured: read(&self.captured),
+            captured,
             inferred,
             replaced: read(&self.replaced),
             failed: read(&self.failed),
             reopened: read(&self.reopened),
-            rate_hz: frames as f64 / seconds,
+            captured_hz: rate(captured, since.captured_before),
+            rate_hz: rate(inferred, since.inferred_before),
             p50_ms: quantile(0.50),
             p95_ms: quantile(0.95),
             p99_ms: quantile(0.99),
         };
-        interval.began = Instant::now();
-        interval.inferred_before = inferred;
-        if let Some(histogram) = &mut interval.latency_us {
+        (since.captured_before, since.inferred_before) = (captured, inferred);
+        since.began = Instant::now();
+        if let Some(histogram) = &mut since.latency_us {
             histogram.reset();
         }
         summary
@@ -237,6 +281,9 @@ mod tests {
         assert!((first.p50_ms.unwrap() - 20.0).abs() < 0.3, "{first:?}");
         let second = health.summary();
         assert_eq!((second.inferred, second.p50_ms), (3, None));
+        // Who reads for the telemetry has an interval of its own.
+        assert!(health.telemetry().p50_ms.is_some());
+        assert_eq!(health.telemetry().p50_ms, None);
     }
 
     #[test]

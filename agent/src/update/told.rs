@@ -55,6 +55,8 @@ impl Told {
 
     /// The slot stands as in `standing`.
     pub(super) fn state(&self, standing: &Standing) {
+        let reason = standing.refused.as_ref().map(|refusal| short(&refusal.reason));
+        self.said.refuse(&self.slot, reason.as_deref());
         let Some(link) = &self.link else { return };
         let seq = self.states.fetch_add(1, Ordering::Relaxed) + 1;
         let state = ModelState {

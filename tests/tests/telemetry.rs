@@ -1,0 +1,112 @@
+//! How the board feels, and what is wrong with it, as a listener hears it from the real daemon.
+
+use anyhow::{Context as _, Result, ensure};
+use tests::bench::{self, BRIGHTNESS};
+use tests::heard::exactly;
+use tests::{Bench, Folder, Listener, Message, PATIENCE, onnx};
+use wire::telemetry::TELEMETRY_MAX_BYTES;
+use wire::{Alarm, BoardTelemetry, PipelineTelemetry};
+
+/// A board that is sampled every second, with an alarm that does not wait.
+const BOARD: &str = "[telemetry]\nevery_s = 1\nsysroot = \"board\"\n\
+                     [alarms.temperature]\nhold_s = 0\nclear_after_s = 0\n";
+
+/// A few files of an Orin.
+fn board(folder: &Folder) -> Result<()> {
+    for (path, text) in [
+        ("proc/device-tree/model", "NVIDIA Jetson Orin NX Developer Kit\0"),
+        ("proc/device-tree/compatible", "nvidia,p3768-0000+p3767-0000\0nvidia,tegra234\0"),
+        ("sys/class/thermal/thermal_zone0/type", "cpu-thermal\n"),
+        ("sys/class/thermal/thermal_zone0/temp", "47375\n"),
+        ("sys/class/thermal/thermal_zone0/trip_point_0_type", "critical\n"),
+        ("sys/class/thermal/thermal_zone0/trip_point_0_temp", "104500\n"),
+        ("sys/devices/platform/bus@0/17000000.gpu/load", "427\n"),
+    ] {
+        folder.write(&format!("board/{path}"), text)?;
+    }
+    Ok(())
+}
+
+/// The last that was said of the alarm `topic`.
+fn alarm<'a>(messages: &'a [Message], topic: &str) -> Result<Option<Alarm<'a>>> {
+    let last = messages.iter().rev().find(|message| message.topic == topic);
+    last.map(|message| exactly(&message.body)).transpose()
+}
+
+#[test]
+fn a_daemon_without_a_pipeline_tells_how_its_board_feels_and_what_is_wrong() -> Result<()> {
+    let bench = Bench::new()?;
+    board(&bench.folder)?;
+    let mut daemon = bench.start(BOARD)?;
+    let topic = bench.topics.telemetry_board();
+    let heard = bench.listener.wait_count(&topic, 2, PATIENCE)?;
+    let told = heard.iter().filter(|message| message.topic == topic).take(2);
+    for (place, message) in (1..).zip(told) {
+        ensure!(message.body.len() < TELEMETRY_MAX_BYTES, "{} bytes", message.body.len());
+        let told: BoardTelemetry<'_> = exactly(&message.body)?;
+        assert_eq!((told.envelope.schema.as_ref(), told.envelope.seq), ("vedette/board/1", place));
+        let readings = told.readings;
+        assert_eq!((readings.board.kind.as_str(), readings.board.serial), ("orin-nx", None));
+        assert_eq!(
+            (readings.gpu.load_percent, readings.thermal.hottest_c),
+            (Some(42.7), Some(47.375))
+        );
+    }
+
+    // Whoever comes later hears of alarms that were never raised.
+    let topic = bench.topics.alarm("temperature");
+    let later = Listener::start(bench.broker.port(), None)?;
+    later.wait_count(&topic, 1, PATIENCE)?;
+    let quiet = alarm(&later.heard(), &topic)?.context("no alarm")?.active;
+    assert!(!quiet);
+    bench.folder.write("board/sys/class/thermal/thermal_zone0/temp", "101000\n")?;
+    let raised = later.wait("the alarm", PATIENCE, |messages| {
+        let alarm = alarm(messages, &topic).ok()??;
+        alarm
+            .active
+            .then(|| (alarm.value, alarm.threshold, alarm.subject.map(|zone| zone.to_string())))
+    })?;
+    assert_eq!(raised, (Some(3.5), Some(5.0), Some("cpu-thermal".to_owned())));
+    bench.folder.write("board/sys/class/thermal/thermal_zone0/temp", "60000\n")?;
+    later.wait("its end", PATIENCE, |messages| {
+        alarm(messages, &topic).ok()?.filter(|alarm| !alarm.active).map(drop)
+    })?;
+    assert_eq!(daemon.stop()?.code, Some(0));
+    Ok(())
+}
+
+#[test]
+fn a_pipeline_tells_how_it_does_and_a_source_that_falls_silent_is_an_alarm() -> Result<()> {
+    let bench = Bench::new()?;
+    board(&bench.folder)?;
+    let model = bench::brightness(&bench.folder, BRIGHTNESS, &onnx::brightness(13))?;
+    let door = bench::pipeline("door", BRIGHTNESS, bench::TEN_A_SECOND, "");
+    // Pictures that are not there at the start, as a camera that is not plugged in.
+    let yard = "kind = \"replay\", path = \"pictures\", rate_hz = 10, loop = true";
+    let yard = bench::pipeline("yard", BRIGHTNESS, yard, "");
+    let alarms = "[alarms.source_silent]\nhold_s = 0\nclear_after_s = 0\n";
+    let mut daemon = bench.start(&[BOARD, alarms, &model, &door, &yard].concat())?;
+    let topic = bench.topics.telemetry_pipeline("door");
+    let told = bench.listener.wait("frames of the pipeline", PATIENCE, |messages| {
+        let own = messages.iter().filter(|message| message.topic == topic);
+        own.filter_map(|message| exactly::<PipelineTelemetry<'_>>(&message.body).ok())
+            .find(|told| told.inferred_total > 5 && told.latency_p50_ms.is_some())
+            .map(|told| (told.pipeline.to_string(), told.source_rate_hz, told.captured_rate_hz))
+    })?;
+    assert_eq!((told.0.as_str(), told.1), ("door", Some(10.0)));
+    ensure!(told.2.is_some_and(|rate| rate > 0.0), "{told:?}");
+
+    let topic = bench.topics.alarm("source_silent.yard");
+    bench.listener.wait("the alarm", PATIENCE, |messages| {
+        alarm(messages, &topic).ok()?.filter(|alarm| alarm.active).map(drop)
+    })?;
+    let other = alarm(&bench.listener.heard(), &bench.topics.alarm("source_silent.door"))?
+        .map(|alarm| alarm.active);
+    assert_eq!(other, Some(false));
+    bench.folder.write("pictures/1.png", tests::picture::png(64, 48, 90))?;
+    bench.listener.wait("its end", PATIENCE + PATIENCE, |messages| {
+        alarm(messages, &topic).ok()?.filter(|alarm| !alarm.active).map(drop)
+    })?;
+    assert_eq!(daemon.stop()?.code, Some(0));
+    Ok(())
+}
