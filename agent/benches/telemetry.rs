@@ -92,7 +92,11 @@ fn main() {
         let mut readings = sampler.sample(Duration::from_secs(second));
         readings.host = host.sample(Duration::from_secs(second));
         let envelope = said.envelope("vedette/board/1", second);
-        black_box(worker::fit(BoardTelemetry { envelope, readings }));
+        black_box(worker::fit(BoardTelemetry {
+            envelope,
+            readings,
+            store: wire::telemetry::Store::default(),
+        }));
         if second > WARM_UP {
             times.push(began.elapsed());
         }

@@ -39,7 +39,10 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("mqtt", &["config", "disk", "outbox", "pipeline", "report", "said", "stop", "supervisor"]),
     ("supervisor", &["pipeline", "report", "stop"]),
     ("watchdog", &["pipeline", "stop", "supervisor"]),
-    ("telemetry", &["config", "disk", "hw", "mqtt", "pipeline", "said", "stop", "supervisor"]),
+    (
+        "telemetry",
+        &["config", "disk", "hw", "mqtt", "outbox", "pipeline", "said", "stop", "supervisor"],
+    ),
     (
         "update",
         &[

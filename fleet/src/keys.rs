@@ -204,7 +204,13 @@ impl KeyRing {
     }
 
     /// Writes a new key file; an old one of that name is never overwritten.
-    pub(crate) fn write(&self, path: &Path, role: &str, key: &SigningKey, lock: bool) -> Result<()> {
+    pub(crate) fn write(
+        &self,
+        path: &Path,
+        role: &str,
+        key: &SigningKey,
+        lock: bool,
+    ) -> Result<()> {
         if path.exists() {
             bail!("there is a key `{}` already: it is not overwritten", path.display());
         }

@@ -11,8 +11,8 @@ mod keys;
 mod publish;
 mod repository;
 mod roles;
-mod rotate;
 mod rollout;
+mod rotate;
 mod serve;
 
 use std::io::Write as _;

@@ -92,9 +92,9 @@ fn key_below(folder: &Path, depth: usize) -> Result<Option<PathBuf>> {
 }
 
 async fn serve(root: PathBuf, address: SocketAddr) -> Result<()> {
-    let listener = TcpListener::bind(address)
-        .await
-        .with_context(|| format!("cannot listen on {address}: it must be free, and one of this machine's"))?;
+    let listener = TcpListener::bind(address).await.with_context(|| {
+        format!("cannot listen on {address}: it must be free, and one of this machine's")
+    })?;
     say(&format!("serving `{}` on http://{}", root.display(), listener.local_addr()?));
     let (mut terminate, mut interrupt) =
         (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);

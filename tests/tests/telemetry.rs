@@ -4,8 +4,7 @@ use anyhow::{Context as _, Result, ensure};
 use tests::bench::{self, BRIGHTNESS};
 use tests::heard::exactly;
 use tests::{Bench, Folder, Listener, Message, PATIENCE, onnx};
-use wire::telemetry::TELEMETRY_MAX_BYTES;
-use wire::{Alarm, BoardTelemetry, PipelineTelemetry};
+use wire::{Alarm, BoardTelemetry, PAYLOAD_MAX_BYTES, PipelineTelemetry};
 
 /// A board that is sampled every second, with an alarm that does not wait.
 const BOARD: &str = "[telemetry]\nevery_s = 1\nsysroot = \"board\"\n\
@@ -42,7 +41,7 @@ fn a_daemon_without_a_pipeline_tells_how_its_board_feels_and_what_is_wrong() -> 
     let heard = bench.listener.wait_count(&topic, 2, PATIENCE)?;
     let told = heard.iter().filter(|message| message.topic == topic).take(2);
     for (place, message) in (1..).zip(told) {
-        ensure!(message.body.len() < TELEMETRY_MAX_BYTES, "{} bytes", message.body.len());
+        ensure!(message.body.len() < PAYLOAD_MAX_BYTES, "{} bytes", message.body.len());
         let told: BoardTelemetry<'_> = exactly(&message.body)?;
         assert_eq!((told.envelope.schema.as_ref(), told.envelope.seq), ("vedette/board/1", place));
         let readings = told.readings;

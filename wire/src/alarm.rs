@@ -6,9 +6,11 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::Envelope;
+use crate::envelope::maybe_millis;
 
 /// One alarm, raised or not. Topic `alarm/<name>`, retained, and there from the start.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Alarm<'a> {
     /// Schema `vedette/alarm/1`.
     #[serde(flatten, borrow)]
@@ -19,6 +21,8 @@ pub struct Alarm<'a> {
     /// Whether it is raised.
     pub active: bool,
     /// Since when it is raised, or not; the wall clock may be wrong. `null`: since the daemon started.
+    #[serde(serialize_with = "maybe_millis")]
+    #[cfg_attr(feature = "schema", schemars(schema_with = "crate::schema::maybe_time"))]
     pub since: Option<Timestamp>,
     /// The reading that decided, in the unit of `unit`.
     pub value: Option<f64>,

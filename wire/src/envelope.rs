@@ -33,6 +33,17 @@ fn millis<S: Serializer>(ts: &Timestamp, serializer: S) -> Result<S::Ok, S::Erro
     serializer.collect_str(&format_args!("{ts:.3}"))
 }
 
+/// The same of a time that may not be known.
+pub(crate) fn maybe_millis<S: Serializer>(
+    ts: &Option<Timestamp>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    match ts {
+        Some(ts) => millis(ts, serializer),
+        None => serializer.serialize_none(),
+    }
+}
+
 /// `value` where it is a number, `None` where it is NaN or infinite: JSON has no word for those.
 #[must_use]
 pub fn finite(value: f32) -> Option<f32> {

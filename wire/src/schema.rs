@@ -5,8 +5,8 @@ use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use crate::{
-    CommandResult, Info, ModelEvent, ModelState, Observation, PauseBody, PipelineBody,
-    PipelineState, RollbackBody, SetBody, Status,
+    Alarm, BoardTelemetry, CommandResult, Info, ModelEvent, ModelState, Observation, PauseBody,
+    PipelineBody, PipelineState, PipelineTelemetry, RollbackBody, SetBody, Status,
 };
 
 /// Every payload's name, without its version, and its schema. Bodies of commands are called `command-<verb>`.
@@ -17,6 +17,9 @@ pub fn all() -> Vec<(&'static str, Schema)> {
         said::<Info<'_>>("info"),
         said::<Observation<'_>>("observation"),
         said::<PipelineState<'_>>("pipeline-state"),
+        said::<BoardTelemetry<'_>>("board"),
+        said::<PipelineTelemetry<'_>>("pipeline"),
+        said::<Alarm<'_>>("alarm"),
         said::<ModelState<'_>>("model-state"),
         said::<ModelEvent<'_>>("model-event"),
         said::<CommandResult<'_>>("command-result"),
@@ -55,4 +58,11 @@ fn root<T: JsonSchema>(name: &'static str, settings: SchemaSettings) -> (&'stati
 pub(crate) fn time(_: &mut SchemaGenerator) -> Schema {
     let pattern = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$";
     schemars::json_schema!({ "type": "string", "format": "date-time", "pattern": pattern })
+}
+
+/// The same, or `null`.
+pub(crate) fn maybe_time(generator: &mut SchemaGenerator) -> Schema {
+    let mut schema = time(generator);
+    schema.insert("type".to_owned(), vec!["string", "null"].into());
+    schema
 }

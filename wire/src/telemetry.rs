@@ -10,11 +10,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::Envelope;
 
-/// Longest telemetry payload, in bytes: under what dashboards and small clients take as one message.
-pub const TELEMETRY_MAX_BYTES: usize = 8 << 10;
-
 /// How the board feels. Topic `telemetry/board`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct BoardTelemetry<'a> {
     /// Schema `vedette/board/1`.
     #[serde(flatten, borrow)]
@@ -22,10 +20,39 @@ pub struct BoardTelemetry<'a> {
     /// The readings.
     #[serde(flatten)]
     pub readings: Readings,
+    /// What waits for the broker.
+    pub store: Store,
+}
+
+/// What waits for the broker, and what gave way for want of room since the daemon started.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Store {
+    /// Messages that the broker has not acknowledged.
+    pub records: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Age of the oldest; `null` where there is none.
+    pub oldest_age_s: Option<u64>,
+    /// Alarms that gave way.
+    pub dropped_alarms: u64,
+    /// Events that gave way.
+    pub dropped_events: u64,
+    /// Observations that gave way.
+    pub dropped_observations: u64,
+    /// Telemetry that gave way.
+    pub dropped_telemetry: u64,
+    /// Messages larger than any broker takes.
+    pub oversized: u64,
+    /// Messages that were on disk and could not be read again.
+    pub damaged: u64,
+    /// Stores that were set aside because they could not be used.
+    pub quarantined: u64,
 }
 
 /// One sample of a board, all of it.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Readings {
     /// What it is.
     pub board: BoardIdentity,
@@ -53,6 +80,7 @@ pub struct Readings {
 
 /// What a board is.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct BoardIdentity {
     /// What this program calls it, such as `orin-nano`; `generic-arm64` where it knows it only by its architecture.
     pub kind: String,
@@ -74,6 +102,7 @@ pub struct BoardIdentity {
 
 /// Who says how busy the GPU is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum LoadSource {
     /// The kernel, by a file.
@@ -84,6 +113,7 @@ pub enum LoadSource {
 
 /// A board's GPU.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Gpu {
     /// Its name.
     pub name: Option<String>,
@@ -107,6 +137,7 @@ pub struct Gpu {
 
 /// What NVML says of one GPU.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct NvmlDevice {
     /// Its name.
     pub name: Option<String>,
@@ -146,6 +177,7 @@ pub struct NvmlDevice {
 
 /// A process that uses a GPU.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct GpuProcess {
     /// Its number.
     pub pid: u32,
@@ -155,6 +187,7 @@ pub struct GpuProcess {
 
 /// How hot a board is.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Thermal {
     /// The hottest of the zones that are sensors.
     pub hottest_c: Option<f64>,
@@ -170,6 +203,7 @@ pub struct Thermal {
 
 /// One thermal zone.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Zone {
     /// How hot it is; `null` where the zone is powered off.
     pub temperature_c: Option<f64>,
@@ -183,6 +217,7 @@ pub struct Zone {
 
 /// What a board draws.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Power {
     /// The whole board; `null` where no rail or sum of rails is known to be that.
     pub total_mw: Option<u64>,
@@ -192,6 +227,7 @@ pub struct Power {
 
 /// One power rail.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Rail {
     /// Its voltage.
     pub voltage_mv: Option<u64>,
@@ -205,6 +241,7 @@ pub struct Rail {
 
 /// One fan.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Fan {
     /// How much of full power it is given, 0 to 100.
     pub duty_percent: Option<f64>,
@@ -216,6 +253,7 @@ pub struct Fan {
 
 /// How often a board drew too much.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct OverCurrent {
     /// Under-voltage.
     pub oc1: OverCurrentEvents,
@@ -227,6 +265,7 @@ pub struct OverCurrent {
 
 /// One counter of over-current events.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct OverCurrentEvents {
     /// Since the board started.
     pub events_total: Option<u64>,
@@ -240,6 +279,7 @@ pub struct OverCurrentEvents {
 
 /// Whether something slows a board down.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Throttle {
     /// Whether; `null` where the board does not say.
     pub active: Option<bool>,
@@ -249,6 +289,7 @@ pub struct Throttle {
 
 /// A video or vision engine.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Codec {
     /// Its clock.
     pub frequency_hz: Option<u64>,
@@ -258,6 +299,7 @@ pub struct Codec {
 
 /// A board's memory.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Memory {
     /// All of it.
     pub total_bytes: Option<u64>,
@@ -279,6 +321,7 @@ pub struct Memory {
 
 /// A board's processor, disks and network.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Host {
     /// Since it started.
     pub uptime_s: Option<u64>,
@@ -306,6 +349,7 @@ pub struct Host {
 
 /// One file system.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Disk {
     /// Its size.
     pub total_bytes: u64,
@@ -315,6 +359,7 @@ pub struct Disk {
 
 /// One network interface.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Network {
     /// Received since it came up.
     pub received_bytes: u64,
@@ -328,6 +373,7 @@ pub struct Network {
 
 /// How a pipeline does. Topic `telemetry/pipeline/<pipeline>`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct PipelineTelemetry<'a> {
     /// Schema `vedette/pipeline/1`.
     #[serde(flatten, borrow)]

@@ -5,14 +5,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use wire::telemetry::TELEMETRY_MAX_BYTES;
-use wire::{Alarm, BoardTelemetry, PipelineTelemetry};
+use wire::telemetry::Store;
+use wire::{Alarm, BoardTelemetry, PAYLOAD_MAX_BYTES, PipelineTelemetry};
 
 use super::alarms::{Alarms, PipelineView, Standing, View};
 use super::sampler::Sampler;
 use super::settings::TelemetrySettings;
 use super::tree::Tree;
 use crate::mqtt::Link;
+use crate::outbox::{Class, StoreFigures};
 use crate::pipeline::health::{Health, Summary};
 use crate::said::Said;
 use crate::stop::Stop;
@@ -84,7 +85,7 @@ struct Watch {
 /// A pipeline, and where it stood at the sample before.
 struct Followed {
     pipeline: Pipeline,
-    topic: Arc<str>,
+    topic: String,
     captured: u64,
     replaced: u64,
     /// When it last gave a frame.
@@ -183,7 +184,7 @@ fn log(alarm: &Standing) {
 struct Told {
     link: Option<Link>,
     said: Arc<Said>,
-    board: Arc<str>,
+    board: String,
     board_seq: u64,
     alarm_seqs: BTreeMap<String, u64>,
     /// Whether it was said that a sample is too long.
@@ -195,7 +196,7 @@ impl Told {
         let mut told = Self {
             link,
             said,
-            board: "".into(),
+            board: String::new(),
             board_seq: 0,
             alarm_seqs: BTreeMap::new(),
             cut: false,
@@ -204,20 +205,21 @@ impl Told {
         told
     }
 
-    fn topic(&self, of: impl Fn(&wire::topic::Topics) -> String) -> Arc<str> {
-        self.link.as_ref().map_or_else(|| "".into(), |link| of(link.topics()).into())
+    fn topic(&self, of: impl Fn(&wire::topic::Topics) -> String) -> String {
+        self.link.as_ref().map(|link| of(link.topics())).unwrap_or_default()
     }
 
     fn board(&mut self, readings: wire::Readings) {
         let Some(link) = &self.link else { return };
         self.board_seq += 1;
         let envelope = self.said.envelope("vedette/board/1", self.board_seq);
-        let (body, cut) = fit(BoardTelemetry { envelope, readings });
+        let (body, cut) =
+            fit(BoardTelemetry { envelope, readings, store: store(link.store_figures()) });
         if cut && !self.cut {
             tracing::warn!("a sample is longer than a message: the longest lists are left out");
         }
         self.cut = cut;
-        link.queue().push(&self.board, &body);
+        link.publish(Class::Telemetry, &self.board, body);
     }
 
     fn pipeline(&self, followed: &mut Followed, summary: &Summary) {
@@ -239,7 +241,7 @@ impl Told {
             latency_p95_ms: summary.p95_ms,
             latency_p99_ms: summary.p99_ms,
         };
-        link.queue().push(&followed.topic, &encode(&telemetry));
+        link.publish(Class::Telemetry, &followed.topic, encode(&telemetry));
     }
 
     fn alarm(&mut self, alarm: &Standing, since: Option<Timestamp>) {
@@ -260,6 +262,22 @@ impl Told {
     }
 }
 
+fn store(figures: StoreFigures) -> Store {
+    let [dropped_alarms, dropped_events, dropped_observations, dropped_telemetry] = figures.dropped;
+    Store {
+        records: figures.records,
+        bytes: figures.bytes,
+        oldest_age_s: figures.oldest_age_s,
+        dropped_alarms,
+        dropped_events,
+        dropped_observations,
+        dropped_telemetry,
+        oversized: figures.oversized,
+        damaged: figures.damaged,
+        quarantined: figures.quarantined,
+    }
+}
+
 /// What is left out first where a sample is too long for a message: the longest and the least asked for.
 const CUTS: [fn(&mut wire::Readings); 7] = [
     |readings| readings.nvml.iter_mut().for_each(|device| device.processes = None),
@@ -276,7 +294,7 @@ const CUTS: [fn(&mut wire::Readings); 7] = [
 pub fn fit(mut telemetry: BoardTelemetry<'_>) -> (Vec<u8>, bool) {
     let mut body = encode(&telemetry);
     for (count, cut) in CUTS.iter().enumerate() {
-        if body.len() < TELEMETRY_MAX_BYTES {
+        if body.len() < PAYLOAD_MAX_BYTES {
             return (body, count > 0);
         }
         cut(&mut telemetry.readings);
@@ -336,10 +354,13 @@ mod tests {
     #[test]
     fn a_sample_is_always_short_enough_and_what_fits_is_whole() {
         let said = Said::new();
-        let of =
-            |readings| BoardTelemetry { envelope: said.envelope("vedette/board/1", 1), readings };
+        let of = |readings| BoardTelemetry {
+            envelope: said.envelope("vedette/board/1", 1),
+            readings,
+            store: Store::default(),
+        };
         let (body, cut) = fit(of(largest()));
-        assert!(cut && body.len() < TELEMETRY_MAX_BYTES, "{} bytes", body.len());
+        assert!(cut && body.len() < PAYLOAD_MAX_BYTES, "{} bytes", body.len());
         serde_json::from_slice::<BoardTelemetry<'_>>(&body).unwrap();
         let whole = of(Readings::default());
         let (body, cut) = fit(whole.clone());

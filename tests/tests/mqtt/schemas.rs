@@ -28,6 +28,9 @@ pub(crate) fn schema_of(topic: &str) -> Option<&'static str> {
         ["status"] => "status",
         ["info"] => "info",
         ["observation", _] => "observation",
+        ["telemetry", "board"] => "board",
+        ["telemetry", "pipeline", _] => "pipeline",
+        ["alarm", _] => "alarm",
         ["pipeline", _, "state"] => "pipeline-state",
         ["model", _, "state"] => "model-state",
         ["event", "model", _] => "model-event",
@@ -147,11 +150,15 @@ fn what_a_device_says_keeps_to_its_schemas() -> Result<()> {
     bench.listener.wait_count(&bench.topics.command_result("status", "1"), 1, PATIENCE)?;
     for pipeline in ["door", "light"] {
         bench.observed(pipeline, 10)?;
+        bench.listener.wait_count(&bench.topics.telemetry_pipeline(pipeline), 1, PATIENCE)?;
     }
+    bench.listener.wait_count(&bench.topics.telemetry_board(), 1, PATIENCE)?;
+    bench.listener.wait_count(&bench.topics.alarm("disk"), 1, PATIENCE)?;
     assert_eq!(daemon.stop()?.code, Some(0));
     let heard = bench.goodbye()?;
     let seen = Schemas::new()?.check(&heard)?;
-    assert_eq!(seen, ["command-result", "info", "observation", "pipeline-state", "status"]);
+    let all = ["alarm", "board", "command-result", "info", "observation"];
+    assert_eq!(seen, [&all[..], &["pipeline", "pipeline-state", "status"]].concat());
     Ok(())
 }
 
