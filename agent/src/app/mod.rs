@@ -150,8 +150,8 @@ impl House {
         }
         house.tell();
         let releases = house.take_releases(slots, state);
-        house.answer_outside(releases);
         house.watch_board();
+        house.answer_outside(releases);
         Ok(house)
     }
 

@@ -7,11 +7,13 @@ impl House {
     /// Starts to watch, where that is configured.
     pub(super) fn watch_board(&self) {
         let Some(settings) = &self.config.telemetry else { return };
-        let pipelines = self.pipelines.iter().map(|(name, health)| {
-            let configured = self.config.pipelines.iter().find(|pipeline| *pipeline.name == **name);
+        let pipelines = self.open.iter().map(|pipeline| {
+            let name = &*pipeline.name;
+            let configured = self.config.pipelines.iter().find(|pipeline| pipeline.name == name);
             Pipeline {
-                name: name.clone(),
-                health: health.clone(),
+                name: pipeline.name.clone(),
+                health: pipeline.health.clone(),
+                door: pipeline.door.clone(),
                 rate_hz: configured.and_then(|pipeline| pipeline.source.rate_hz()),
             }
         });

@@ -14,6 +14,7 @@ use super::settings::TelemetrySettings;
 use super::tree::Tree;
 use crate::mqtt::Link;
 use crate::outbox::{Class, StoreFigures};
+use crate::pipeline::door::Door;
 use crate::pipeline::health::{Health, Summary};
 use crate::said::Said;
 use crate::stop::Stop;
@@ -26,6 +27,8 @@ pub struct Pipeline {
     pub name: Arc<str>,
     /// Its counters.
     pub health: Arc<Health>,
+    /// Where it may be paused: it is silent then because somebody wanted it so.
+    pub door: Arc<Door>,
     /// Frames a second that its source is expected to give.
     pub rate_hz: Option<f64>,
 }
@@ -151,7 +154,7 @@ impl Followed {
     /// What it did since the sample before.
     fn view(&mut self, summary: &Summary, now: Duration) -> PipelineView {
         let captured = summary.captured.saturating_sub(self.captured);
-        if captured > 0 {
+        if captured > 0 || self.pipeline.door.is_paused() {
             self.heard = now;
         }
         let view = PipelineView {

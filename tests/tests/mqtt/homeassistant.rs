@@ -13,7 +13,9 @@ use super::schemas::{all, schema_of};
 /// Where the device under test is listed.
 const CONFIG: &str = "homeassistant/device/vedette_dut/config";
 
-const ALLOW: &str = "[commands]\nallow = [\"set\", \"pause\", \"snapshot\"]\n[homeassistant]\n";
+const ALLOW: &str = "[telemetry]\nevery_s = 1\n\
+                     [commands]\nallow = [\"set\", \"pause\", \"snapshot\"]\n\
+                     [homeassistant]\n";
 
 /// What Home Assistant takes for each platform, beside `p`, `name` and `uniq_id`. A key it does not know makes it
 /// refuse the whole entity.
@@ -61,7 +63,7 @@ fn paths(template: &str) -> Vec<Vec<String>> {
         let mut path = Vec::new();
         loop {
             if let Some((name, after)) = quoted(rest, ".get('", "')") {
-                path.push(name.to_owned());
+                path.push(name.replace("\\'", "'"));
                 rest = after;
             } else if let Some(after) = rest.strip_prefix(" or {})") {
                 rest = after;
@@ -160,7 +162,12 @@ fn a_device_is_listed_with_everything_it_has_and_every_template_reads_a_key_that
     let bench = Bench::new()?;
     let _daemon = start(&bench, ALLOW, &["door", "light"])?;
     let home = Listener::of("homeassistant/#", bench.broker.port(), None)?;
-    let document = wait_document(&home, "the list", |_| true)?;
+    let document = wait_document(&home, "readings, alarms and pipelines", |document| {
+        let all = &document["cmps"];
+        ["host_uptime_s", "alarm_memory", "door_inferred_rate_hz"]
+            .iter()
+            .all(|key| all.get(key).is_some())
+    })?;
     let platforms = check(&document)?;
     for (platform, count) in [("switch", 2), ("number", 1), ("image", 2), ("button", 2)] {
         assert_eq!(platforms.get(platform), Some(&count), "{platforms:?}");
@@ -173,7 +180,7 @@ fn a_device_is_listed_with_everything_it_has_and_every_template_reads_a_key_that
 
 #[test]
 fn every_entity_that_there_can_be_reads_keys_that_are_there() -> Result<()> {
-    use vedette::homeassistant::{Has, Pipeline, discovery};
+    use vedette::homeassistant::{EACH, Has, PIPELINE, Pipeline, SINGLE, discovery};
     let topics = Topics::new("dut")?;
     let mut has = Has {
         pipelines: vec![Pipeline { name: "door".to_owned(), threshold: Some((0.0, 1.0)) }],
@@ -185,6 +192,28 @@ fn every_entity_that_there_can_be_reads_keys_that_are_there() -> Result<()> {
     assert_eq!(platforms.len(), 6, "{platforms:?}");
     has.may.clear();
     assert_eq!(check(&discovery(&topics, &has))?.get("binary_sensor"), Some(&1));
+    // A board that has every reading.
+    let mut board = json!({});
+    for reading in SINGLE {
+        let mut at = &mut board;
+        for key in reading.path {
+            at = &mut at[*key];
+        }
+        *at = json!(1);
+    }
+    for (table, reading) in EACH {
+        let mut at = &mut board;
+        for key in table.iter().chain(&["it's one"]).chain(reading.path) {
+            at = &mut at[*key];
+        }
+        *at = json!(1);
+    }
+    has.learn_board(&board);
+    has.learn_alarm("hot", b"{}");
+    has.learn_pipeline("door");
+    let sensors = SINGLE.len() + EACH.len() + PIPELINE.len();
+    let platforms = check(&discovery(&topics, &has))?;
+    assert_eq!(platforms.get("sensor"), Some(&sensors), "{platforms:?}");
     // Every phase is declared: an event of another type is dropped.
     let schemas = all()?;
     let phases = &schemas["model-event"]["$defs"]["Phase"];
