@@ -76,16 +76,24 @@ pub fn discovery(topics: &Topics, has: &Has) -> Value {
 }
 
 /// `next`, with what `earlier` had and it has no longer named once more by its platform alone: that removes it.
+/// While the device is still `learning`, readings and alarms that it has not said yet stay as they were.
 #[must_use]
-pub fn without_vanished(earlier: Option<&Value>, mut next: Value) -> Value {
+pub fn without_vanished(earlier: Option<&Value>, mut next: Value, learning: bool) -> Value {
     let before = earlier.and_then(|earlier| earlier.get("cmps")).and_then(Value::as_object);
     if let (Some(before), Some(now)) = (before, next.get_mut("cmps").and_then(Value::as_object_mut))
     {
         for (key, component) in before {
             let removed_already = component.as_object().is_none_or(|keys| keys.len() <= 1);
-            if !removed_already && !now.contains_key(key) {
-                now.insert(key.clone(), json!({ "p": component["p"] }));
+            if removed_already || now.contains_key(key) {
+                continue;
             }
+            let learned = component["p"] == "sensor" || key.starts_with("alarm_");
+            let kept = if learned && learning {
+                component.clone()
+            } else {
+                json!({ "p": component["p"] })
+            };
+            now.insert(key.clone(), kept);
         }
     }
     next
@@ -305,14 +313,29 @@ mod tests {
         let topics = Topics::new("d").unwrap();
         let before = discovery(&topics, &has());
         let less = discovery(&topics, &Has { slots: Vec::new(), ..has() });
-        let removing = without_vanished(Some(&before), less.clone());
+        let removing = without_vanished(Some(&before), less.clone(), false);
         assert_eq!(removing["cmps"]["model_shapes"], json!({ "p": "update" }));
         assert_eq!(removing["cmps"]["model_shapes_event"], json!({ "p": "event" }));
         assert_eq!(removing["cmps"]["door_running"], less["cmps"]["door_running"]);
-        assert_eq!(without_vanished(Some(&removing), less.clone()), less, "once");
+        assert_eq!(without_vanished(Some(&removing), less.clone(), false), less, "once");
         for no_document in [None, Some(json!(null)), Some(json!({ "cmps": 7 }))] {
-            assert_eq!(without_vanished(no_document.as_ref(), less.clone()), less);
+            assert_eq!(without_vanished(no_document.as_ref(), less.clone(), false), less);
         }
+    }
+
+    #[test]
+    fn a_reading_that_was_not_said_yet_stays_while_the_device_learns() {
+        let topics = Topics::new("d").unwrap();
+        let before = discovery(&topics, &has());
+        let pipelines = has().pipelines;
+        let fresh = discovery(&topics, &Has { pipelines, ..Has::default() });
+        let learning = without_vanished(Some(&before), fresh.clone(), true);
+        for key in ["gpu_load_percent", "alarm_hot"] {
+            assert_eq!(learning["cmps"][key], before["cmps"][key]);
+        }
+        assert_eq!(learning["cmps"]["door_running"], json!({ "p": "switch" }));
+        let learned = without_vanished(Some(&learning), fresh, false);
+        assert_eq!(learned["cmps"]["gpu_load_percent"], json!({ "p": "sensor" }));
     }
 
     #[test]

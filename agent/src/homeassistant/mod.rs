@@ -26,6 +26,9 @@ use crate::supervisor::{Failure, Supervisor};
 /// How long the device's own retained messages and first readings get to arrive, so that they are listed at once
 /// instead of one after the other.
 const SETTLE: Duration = Duration::from_secs(2);
+/// How long what the device had before and has not yet said again is still listed: a reading may come late, and what
+/// Home Assistant takes off its list loses its history.
+const LEARNING: Duration = Duration::from_secs(600);
 /// A Home Assistant that comes back is answered by a whole fleet: not all in one moment.
 const GREET_MS: std::ops::Range<u64> = 1000..5000;
 
@@ -49,6 +52,7 @@ pub fn start(settings: &HomeAssistantSettings, has: Has, link: &Link, supervisor
         has,
         earlier: None,
         published: None,
+        learns_until: Some(Instant::now() + LEARNING),
     };
     let worker = std::sync::Arc::new(tokio::sync::Mutex::new(worker));
     supervisor.run("homeassistant", move || {
@@ -71,6 +75,8 @@ struct Worker {
     earlier: Option<Value>,
     /// What we said last.
     published: Option<Value>,
+    /// When what was not said again is taken back; `None` afterwards.
+    learns_until: Option<Instant>,
 }
 
 impl Worker {
@@ -92,6 +98,10 @@ impl Worker {
                 () = tokio::time::sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
                     due = None;
                     self.publish(std::mem::take(&mut again));
+                }
+                () = tokio::time::sleep_until(self.learns_until.unwrap_or_else(Instant::now)), if self.learns_until.is_some() => {
+                    self.learns_until = None;
+                    due = due.or_else(|| self.published.is_some().then(Instant::now));
                 }
                 Some(heard) = self.births.recv() => {
                     // A retained birth was said before we came, and was answered by what is retained.
@@ -124,7 +134,8 @@ impl Worker {
     /// Publishes what the device has, where that is another thing than before, or `again`.
     fn publish(&mut self, again: bool) {
         let next = discovery(self.link.topics(), &self.has);
-        let next = without_vanished(self.published.as_ref().or(self.earlier.as_ref()), next);
+        let earlier = self.published.as_ref().or(self.earlier.as_ref());
+        let next = without_vanished(earlier, next, self.learns_until.is_some());
         if again || self.published.as_ref() != Some(&next) {
             // Made of strings and numbers: this cannot fail.
             self.link.retain(&self.topic, serde_json::to_vec(&next).unwrap_or_default());
