@@ -4,7 +4,7 @@
 //! message ─▶ decide (retained? allowed? known? done before?) ─▶ act ─▶ result, remembered
 //! ```
 //!
-//! [`decide`] is pure; `act` does, and decides nothing. **Invariants:** nothing that changes something is done unless
+//! [`decide()`] is pure; `act` does, and decides nothing. **Invariants:** nothing that changes something is done unless
 //! the configuration allows it; the same request is done once, however often it arrives; a retained command is never
 //! done. `tests/tests/mqtt/commands.rs` asks a real daemon through a real broker.
 
