@@ -41,6 +41,8 @@ pub const SINGLE: &[Reading] = &[
     reading(&["host", "cpu_percent"], "CPU load", "%", ""),
     reading(&["host", "load_1m"], "Load, 1 minute", "", ""),
     reading(&["host", "uptime_s"], "Uptime", "s", "duration"),
+    reading(&["store", "records"], "Messages waiting for the broker", "", ""),
+    reading(&["store", "oldest_age_s"], "Oldest message waiting", "s", "duration"),
     counter(&["over_current", "oc1", "events_total"], "Under-voltage events"),
     counter(&["over_current", "oc2", "events_total"], "Average over-current events"),
     counter(&["over_current", "oc3", "events_total"], "Momentary over-current events"),
