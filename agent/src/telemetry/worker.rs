@@ -261,7 +261,12 @@ impl Told {
             unit: alarm.unit.map(Into::into),
             subject: alarm.subject.as_deref().map(Into::into),
         };
-        link.retain(&link.topics().alarm(&alarm.name), encode(&told));
+        let (topic, body) = (link.topics().alarm(&alarm.name), encode(&told));
+        // The broker keeps the last; who must have each, also after days without a broker, has the outbox's.
+        if since.is_some() {
+            link.publish(Class::Alarm, &topic, body.clone());
+        }
+        link.retain(&topic, body);
     }
 }
 
