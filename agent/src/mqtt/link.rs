@@ -18,6 +18,8 @@ use crate::pipeline::sink::Queue;
 const FILTERS_MAX: usize = 1024;
 /// Most retained topics of one device: its state, and what dashboards discover of it.
 const RETAINED_MAX: usize = 4096;
+/// Largest retained message: with its topic it fits into a packet. A larger one would end every connection.
+const RETAINED_MAX_BYTES: usize = 240 << 10;
 /// Messages that one listener may have waiting. A listener that is slower than this is not one to wait for.
 const HEARD_MAX: usize = 64;
 
@@ -125,6 +127,13 @@ impl Link {
     }
 
     fn put(&self, topic: &str, body: Bytes) {
+        if body.len() > RETAINED_MAX_BYTES {
+            tracing::error!(
+                topic,
+                "a retained message of more than {RETAINED_MAX_BYTES} bytes is dropped"
+            );
+            return;
+        }
         let mut retained = lock(&self.0.retained);
         if let Some(known) = retained.iter_mut().find(|known| known.topic == topic) {
             known.body = body;

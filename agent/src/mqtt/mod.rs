@@ -79,6 +79,9 @@ async fn talk(
     said: Arc<Said>,
     stop: Stop,
 ) -> Result<(), Failure> {
+    // Where this is not the first time, the last one ended without a word.
+    link.set_up(false);
+    link.outbox().unsend();
     let mut round = Round::new(settings.brokers.len());
     let (mut subscriptions, mut complained) = (Subscriptions::default(), String::new());
     while !stop.said() {

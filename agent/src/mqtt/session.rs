@@ -20,14 +20,14 @@ use super::settings::MqttSettings;
 use super::subscriptions::Subscriptions;
 use super::tls;
 use super::window::{Sent, Window};
-use crate::outbox::{RECORD_MAX_BYTES, Taken};
+use crate::outbox::Taken;
 use crate::said::Said;
 use crate::stop::Stop;
 use crate::supervisor::Failure;
 
 /// Largest packet either way. The library's own 10 KiB loses a larger message with the connection; ours are
 /// under 8 KiB, and a picture fits.
-const PACKET_MAX_BYTES: usize = 2 * RECORD_MAX_BYTES;
+const PACKET_MAX_BYTES: usize = 256 << 10;
 /// Requests between us and the library: the outbox's window and a few of what is retained.
 const REQUESTS: usize = 32;
 /// Messages without an acknowledgement at one time, retained ones included.

@@ -132,7 +132,7 @@ impl MqttSettings {
 
 fn brokers(section: &Section<'_>) -> Vec<Address> {
     let urls = section.text_or_texts("url").unwrap_or_default();
-    if urls.is_empty() {
+    if urls.is_empty() && !section.has("url") {
         section.mistake("url", "is missing: where the broker is, as in `mqtt://broker.local`");
     } else if urls.len() > BROKERS_MAX {
         section.mistake("url", format!("{} brokers are more than {BROKERS_MAX}", urls.len()));

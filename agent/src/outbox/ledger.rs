@@ -168,7 +168,8 @@ impl Ledger {
     /// When [`Ledger::next`] may have more although nothing happened until then.
     pub(super) fn next_replay_ms(&self) -> Option<u64> {
         let shelf = &self.shelves[Class::Telemetry.index()];
-        let waits = !shelf.ahead.is_empty() || !shelf.fresh.is_empty();
+        // With a backlog that is not read yet, the worker rings when it is.
+        let waits = !shelf.ahead.is_empty() || (!shelf.fresh.is_empty() && !shelf.has_backlog());
         (waits && self.outstanding() < WINDOW).then_some(self.replay_at_ms)
     }
 

@@ -64,6 +64,8 @@ struct State {
     /// Nothing more comes and nothing more is sent: write what is left and end.
     ending: bool,
     complained: bool,
+    /// What was opened before the worker began.
+    store: Option<Arc<store::Store>>,
 }
 
 impl Outbox {
@@ -73,8 +75,9 @@ impl Outbox {
     pub fn open(directory: &std::path::Path, limits: Limits) -> Self {
         let path = directory.join(DIRECTORY);
         let mut ledger = Ledger::new(limits);
-        let newest = worker::recover(&path, &mut ledger);
-        let state = State { ledger, clock: Clock::begin(newest), ending: false, complained: false };
+        let (store, newest) = worker::recover(&path, &mut ledger);
+        let state =
+            State { ledger, clock: Clock::begin(newest), ending: false, complained: false, store };
         Self(Arc::new(Inner {
             path,
             state: Mutex::new(state),

@@ -95,13 +95,12 @@ impl Shelf {
         while let Some((number, held)) = self.sent.pop_last() {
             let ahead = self.ahead.front().map(|held| held.record.id.number);
             let marks = self.marks.front().map(|mark| mark.number);
-            match ahead.or(marks) {
-                // Sent past the backlog, as live telemetry is.
-                Some(first) if number > first => {
-                    self.fresh_bytes += held.record.bytes();
-                    self.fresh.push_front(held);
-                }
-                _ => self.ahead.push_front(held),
+            if ahead.or(marks).is_some_and(|first| number < first) {
+                self.ahead.push_front(held);
+            } else {
+                // Nothing older waits, or it was sent past that, as live telemetry is.
+                self.fresh_bytes += held.record.bytes();
+                self.fresh.push_front(held);
             }
         }
     }

@@ -349,7 +349,7 @@ fn a_damaged_store_is_set_aside_and_counted() {
         crate::disk::replace(&file, &rubbish).unwrap();
     }
     let mut ledger = Ledger::new(limits(1 << 20));
-    worker::recover(&path, &mut ledger);
+    assert!(worker::recover(&path, &mut ledger).0.is_none());
     assert_eq!((ledger.figures(0).quarantined, ledger.is_empty()), (1, true));
     assert!(dir.path().join("outbox.broken").join("conf").exists());
     assert!(Store::open(&path).unwrap().scan().unwrap().marks.is_empty());

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::Outbox;
 use super::ledger::{Commit, Ledger};
 use super::record::{Id, Record};
-use super::store::{self, Found, Store, StoreError};
+use super::store::{self, Store, StoreError};
 use crate::report;
 use crate::supervisor::Failure;
 
@@ -18,29 +18,31 @@ const REFUSED: Duration = Duration::from_secs(5);
 /// How long the end may take to write what is left, tries included.
 const END: Duration = Duration::from_millis(400);
 
-/// Reads what an earlier run left in `path`; when the newest of it was taken in.
-pub(super) fn recover(path: &Path, ledger: &mut Ledger) -> Option<u64> {
+/// Reads what an earlier run left in `path`: the open store, where there is something in it, and when the newest
+/// of it was taken in.
+pub(super) fn recover(path: &Path, ledger: &mut Ledger) -> (Option<Arc<Store>>, Option<u64>) {
     // Without a store nothing is opened: a device whose broker is always there never needs one.
     if !path.exists() {
-        return None;
+        return (None, None);
     }
-    let found = match Store::open(path).and_then(|store| store.scan()) {
-        Ok(found) => found,
-        Err(error) => {
-            quarantine(path, &error, ledger);
-            Found::default()
+    match Store::open(path).and_then(|store| Ok((store.scan()?, store))) {
+        Ok((found, _)) if found.marks.is_empty() => (None, None),
+        Ok((found, store)) => {
+            let records = found.marks.len();
+            tracing::info!(records, "the outbox has messages of an earlier run");
+            ledger.recover(&found.marks);
+            (Some(Arc::new(store)), found.newest_ms)
         }
-    };
-    if !found.marks.is_empty() {
-        tracing::info!(records = found.marks.len(), "the outbox has messages of an earlier run");
+        Err(error) => {
+            ledger.lost_store();
+            set_aside(path, &error);
+            (None, None)
+        }
     }
-    ledger.recover(&found.marks);
-    found.newest_ms
 }
 
-fn quarantine(path: &Path, error: &StoreError, ledger: &mut Ledger) {
+fn set_aside(path: &Path, error: &StoreError) {
     let error = report::chain(error);
-    ledger.lost_store();
     match store::set_aside(path) {
         Ok(aside) => tracing::error!(
             error,
@@ -92,7 +94,7 @@ impl Errand {
 
 /// Writes what is due and reads what is wanted, until the outbox ends.
 pub(super) async fn work(outbox: Outbox) -> Result<(), Failure> {
-    let mut store = None;
+    let mut store = outbox.lock().store.take();
     let (mut next_commit, mut refused_before, mut end) = (Instant::now(), false, None);
     loop {
         let now = Instant::now();
@@ -177,7 +179,9 @@ fn settle(outbox: &Outbox, done: Done) -> Settled {
     // neither: what is on it stays.
     drop(store);
     if error.is_damage() {
-        quarantine(&outbox.0.path, &error, &mut state.ledger);
+        state.ledger.lost_store();
+        drop(state);
+        set_aside(&outbox.0.path, &error);
     }
     Settled::Refused(error)
 }
