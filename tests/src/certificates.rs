@@ -26,13 +26,13 @@ pub struct Pair {
 const KEY: [&str; 5] = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"];
 
 impl Authority {
-    /// A new one.
+    /// A new one, called `name`.
     ///
     /// # Errors
     /// openssl is not installed or does not do it.
-    pub fn new() -> Result<Self> {
-        let authority = Self { folder: Folder::new()? };
-        let mut arguments = vec!["req", "-x509", "-days", "2", "-subj", "/CN=test authority"];
+    pub fn new(name: &str) -> Result<Self> {
+        let (authority, subject) = (Self { folder: Folder::new()? }, format!("/CN={name}"));
+        let mut arguments = vec!["req", "-x509", "-days", "2", "-subj", &subject];
         arguments.extend(KEY);
         arguments.extend(["-addext", "basicConstraints=critical,CA:TRUE"]);
         arguments.extend(["-keyout", "ca.key", "-out", "ca.pem"]);

@@ -14,19 +14,25 @@ fn config(folder: &Folder, mqtt: &str) -> Result<String> {
     Ok(bench::head() + "[mqtt]\n" + mqtt + "\n" + &model + &door)
 }
 
+/// What the log says of a broker that lets us in.
+const CONNECTED: &str = "connected to the broker";
+
 fn url(scheme: &str, broker: &Broker) -> String {
     format!("\"{scheme}://127.0.0.1:{}\"", broker.port())
 }
 
 #[test]
 fn every_refusal_says_what_to_do_and_the_next_broker_is_tried() -> Result<()> {
-    let (ours, others) = (Authority::new()?, Authority::new()?);
+    let (ours, others) = (Authority::new("ours")?, Authority::new("theirs")?);
+    // As after an authority was lost and made again.
+    let again = Authority::new("ours")?;
     let here = "DNS:localhost,IP:127.0.0.1";
     let tls = |lines: &str| Broker::configured(None, false, lines);
     let good = ours.sign("good", here, 2)?.listener();
     let expired = tls(&ours.sign("expired", here, -1)?.listener())?;
     let misnamed = tls(&ours.sign("misnamed", "DNS:elsewhere.example", 2)?.listener())?;
     let unknown = tls(&others.sign("unknown", here, 2)?.listener())?;
+    let remade = tls(&again.sign("remade", here, 2)?.listener())?;
     let ca = format!("cafile {}\nrequire_certificate true\n", ours.certificate().display());
     let asking = tls(&format!("{good}{ca}"))?;
     let plain = Broker::start()?;
@@ -37,7 +43,7 @@ fn every_refusal_says_what_to_do_and_the_next_broker_is_tried() -> Result<()> {
     let folder = Folder::new()?;
     // Where systemd would put what LoadCredential= names.
     folder.write("credentials/mqtt-password", "secret\n")?;
-    let brokers = [&expired, &misnamed, &unknown, &asking, &plain, &locked, &open];
+    let brokers = [&expired, &misnamed, &unknown, &asking, &remade, &plain, &locked, &open];
     let urls: Vec<String> = brokers.iter().map(|broker| url("mqtts", broker)).collect();
     let mqtt = format!(
         "url = [{}]\nca_file = '{}'\nusername = \"dut\"\npassword_file = \"credential:mqtt-password\"",
@@ -51,14 +57,17 @@ fn every_refusal_says_what_to_do_and_the_next_broker_is_tried() -> Result<()> {
         (&misnamed, "is for another name than `127.0.0.1`"),
         (&unknown, "nobody we believe signed"),
         (&asking, "wants to see a certificate"),
+        (&remade, "nobody we believe signed"),
         (&plain, "is there TLS on that port?"),
         (&locked, "the broker refuses the login"),
-        (&open, "connected to the broker"),
+        (&open, CONNECTED),
     ] {
-        daemon.wait_log(advice, PATIENCE)?;
+        // The last of them: all before it were tried by then.
+        daemon.wait_log(CONNECTED, PATIENCE)?;
         let log = daemon.log();
-        let line = log.lines().find(|line| line.contains(advice)).unwrap_or_default();
-        assert!(line.contains(&format!("127.0.0.1:{}", broker.port())), "{line}");
+        let port = format!("127.0.0.1:{}", broker.port());
+        let found = log.lines().any(|line| line.contains(advice) && line.contains(&port));
+        assert!(found, "{advice}: {log}");
     }
     let ended = daemon.stop()?;
     assert_eq!(ended.code, Some(0), "{}", ended.log);
@@ -67,7 +76,7 @@ fn every_refusal_says_what_to_do_and_the_next_broker_is_tried() -> Result<()> {
 
 #[test]
 fn a_certificate_of_ours_opens_the_broker_also_through_a_websocket() -> Result<()> {
-    let authority = Authority::new()?;
+    let authority = Authority::new("ours")?;
     let server = authority.sign("server", "DNS:localhost,IP:127.0.0.1", 2)?.listener();
     let ca = format!("cafile {}\nrequire_certificate true\n", authority.certificate().display());
     let client = authority.sign("client", "DNS:dut", 2)?;

@@ -1,6 +1,7 @@
 //! What went wrong with a connection, and what to do where that is known.
 
 use std::error::Error;
+use std::io::ErrorKind;
 
 use rumqttc::tokio_rustls::rustls::{self, AlertDescription, CertificateError};
 use rumqttc::{ConnectReturnCode, ConnectionError, TlsError};
@@ -31,7 +32,7 @@ fn todo(error: &ConnectionError) -> Option<&'static str> {
         ConnectionError::ConnectionRefused(ConnectReturnCode::BadClientId) => {
             Some("the broker refuses the client id: check `mqtt.client_id`")
         }
-        ConnectionError::Io(io) if io.kind() == std::io::ErrorKind::ConnectionRefused => {
+        ConnectionError::Io(io) if io.kind() == ErrorKind::ConnectionRefused => {
             Some("nothing listens there: is the broker running, and the port right?")
         }
         ConnectionError::Tls(TlsError::Io(io))
@@ -57,7 +58,8 @@ fn tls_todo(error: &rustls::Error) -> Option<&'static str> {
                 "the broker's certificate is for another name than `{host}`: use a name that is in \
                  it in `mqtt.url`, or issue one that has this name"
             }
-            CertificateError::UnknownIssuer => {
+            // Another authority, or a new one under the old name.
+            CertificateError::UnknownIssuer | CertificateError::BadSignature => {
                 "nobody we believe signed the broker's certificate: name its authority in \
                  `mqtt.ca_file`"
             }

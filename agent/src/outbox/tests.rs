@@ -275,7 +275,7 @@ fn through_any_luck_the_bounds_hold_the_order_holds_and_in_the_end_nothing_is_le
 
 /// An outbox below `directory` with its worker, and what ends it.
 fn started(directory: &std::path::Path) -> (Outbox, Supervisor) {
-    let outbox = Outbox::open(directory, limits(1 << 20));
+    let outbox = Outbox::open(directory, limits(4 << 20));
     let supervisor = Supervisor::new(Stop::new(), tokio::runtime::Handle::current());
     outbox.start(&supervisor);
     (outbox, supervisor)
