@@ -23,6 +23,8 @@ const MEMORY_BYTES: u64 = 256 << 10;
 const UNSTORED_MAX_BYTES: u64 = 8 << 20;
 /// How old an observation is before it goes to disk: a broker that is there has acknowledged it long before.
 const COMMIT_AFTER: Duration = Duration::from_millis(250);
+/// The same for alarms and events: a broker nearby is quicker than that.
+const COMMIT_URGENT_AFTER: Duration = Duration::from_millis(50);
 /// Most bytes of one commit: more would hold up what came meanwhile.
 const COMMIT_MAX_BYTES: u64 = 1 << 20;
 /// From how many records ready to be sent on more are read from disk, and how many at once.
@@ -191,11 +193,15 @@ impl Ledger {
 
     /// What is to be written now. `all`: also what the broker may still acknowledge in time.
     pub(super) fn commit(&mut self, now_ms: u64, all: bool) -> Commit {
-        let old = now_ms.saturating_sub(millis(COMMIT_AFTER));
         let (mut puts, mut bytes) = (Vec::new(), 0);
         for class in Class::ALL {
-            let at_once = all || matches!(class, Class::Alarm | Class::Event);
-            let due = |held: &&Held| !held.stored && (at_once || held.record.at_ms <= old);
+            let after = match class {
+                _ if all => Duration::ZERO,
+                Class::Alarm | Class::Event => COMMIT_URGENT_AFTER,
+                Class::Observation | Class::Telemetry => COMMIT_AFTER,
+            };
+            let old = now_ms.saturating_sub(millis(after));
+            let due = |held: &&Held| !held.stored && held.record.at_ms <= old;
             for held in self.shelves[class.index()].held().filter(due) {
                 bytes += held.record.bytes();
                 if bytes > COMMIT_MAX_BYTES && !puts.is_empty() {

@@ -8,9 +8,8 @@
 //! ```
 //!
 //! While a broker acknowledges at once nothing is written: flash wears, and a card that stalls for a second
-//! would be the speed of everything. So a crash loses at most what was younger than `COMMIT_AFTER` and a commit,
-//! and had no acknowledgement; of alarms and events what was younger than a commit, since those are written at
-//! once. An orderly end writes everything.
+//! would be the speed of everything. So a crash loses at most what had no acknowledgement and was younger than
+//! 250 ms (alarms and events: 50 ms), the worker's tick of 100 ms and a commit. An orderly end writes everything.
 //!
 //! **Invariant:** nothing is forgotten before its acknowledgement, except where a bound is reached, and that is
 //! counted by class; the least important class gives way first, its oldest record first. No caller ever waits
@@ -106,7 +105,7 @@ impl Outbox {
             let topic = String::from_utf8_lossy(&name).into_owned();
             tracing::error!(topic, "a message of more than {RECORD_MAX_BYTES} bytes is dropped");
         }
-        if first || matches!(class, Class::Alarm | Class::Event) {
+        if first {
             self.0.work.notify_one();
         }
         self.0.ready.notify_one();

@@ -101,6 +101,12 @@ impl Queue {
         self.lock().closed
     }
 
+    /// Records that wait.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.lock().waiting.len()
+    }
+
     /// Records that gave way to newer ones.
     #[must_use]
     pub fn dropped(&self) -> u64 {
