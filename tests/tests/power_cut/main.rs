@@ -27,13 +27,13 @@ use crate::recording::{Recorder, Step};
 use crate::recovery::{BAD, Memory, Signed, check, recover, replay};
 
 /// Most states of one chapter that are walked to their end; of more, so many spread evenly.
-const STATES_MAX: usize = 1200;
+const STATES_MAX: usize = 600;
 /// Recoveries that are recorded and cut again, of each chapter.
-const SECOND_CUTS: usize = 6;
+const SECOND_CUTS: usize = 4;
 /// Most states of one recovery that are walked to their end.
-const SECOND_STATES_MAX: usize = 80;
+const SECOND_STATES_MAX: usize = 50;
 /// States of each chapter that the real daemon starts from.
-const DAEMONS: usize = 2;
+const DAEMONS: usize = 1;
 /// Walks at the same time.
 const WALKERS: usize = 2;
 
