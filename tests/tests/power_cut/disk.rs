@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::recording::Step;
+use crate::recording::{Step, is_outbox};
 
 /// Unsynced changes of names of which every combination is taken; of more, those of [`subsets`].
 const ALL_SUBSETS: usize = 4;
@@ -94,6 +94,10 @@ impl Disk {
         while let Some((parent, path)) = todo.pop() {
             for entry in std::fs::read_dir(&path)? {
                 let entry = entry?;
+                let path = entry.path();
+                if path.strip_prefix(directory).is_ok_and(is_outbox) {
+                    continue;
+                }
                 let (kind, metadata) = (entry.file_type()?, entry.metadata()?);
                 let inode = std::os::unix::fs::MetadataExt::ino(&metadata);
                 let node = if kind.is_dir() {

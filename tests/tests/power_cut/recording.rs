@@ -313,8 +313,16 @@ impl Reading<'_> {
                 part => plain.push(part),
             }
         }
-        plain.strip_prefix(self.watched).ok().map(Path::to_owned)
+        let path = plain.strip_prefix(self.watched).ok()?;
+        (!is_outbox(path)).then(|| path.to_owned())
     }
+}
+
+/// Whether `path`, in a state directory, is the outbox's: a store of its own kind, which no release depends on, and
+/// whose cuts are its own tests'.
+pub(crate) fn is_outbox(path: &Path) -> bool {
+    let top = path.components().next().map(|part| part.as_os_str().to_string_lossy().into_owned());
+    top.is_some_and(|name| name.starts_with("outbox"))
 }
 
 /// The number before a descriptor's path.
