@@ -49,7 +49,7 @@ fn document(fleet: &Fleet, version: &str) -> Result<(Digest, ReleaseDocument)> {
 #[test]
 fn with_the_online_keys_nobody_releases_anything() -> Result<()> {
     let (fleet, thief, device) = robbed()?;
-    let (_, mut own) = document(&fleet, "2.0.0")?;
+    let (signed, mut own) = document(&fleet, "2.0.0")?;
     (own.version, own.counter) = ("9.0.0".to_owned(), 9);
     let bytes = serde_json::to_vec(&own)?;
     let name = ReleaseDocument::target(BRIGHTNESS, "9.0.0");
@@ -84,8 +84,7 @@ fn with_the_online_keys_nobody_releases_anything() -> Result<()> {
     assert!(said.starts_with("the rollout and the release disagree"), "{said}");
 
     // Choosing among what was signed is what the keys are for; a foreign target beside it changes nothing.
-    let (digest, _) = document(&fleet, "2.0.0")?;
-    (rollout.version, rollout.counter, rollout.release) = ("2.0.0".to_owned(), 2, digest);
+    (rollout.version, rollout.counter, rollout.release) = ("2.0.0".to_owned(), 2, signed);
     thief.roll_out(
         &rollout,
         &[("file~anything", json!({ "length": 1, "hashes": { "sha256": "00" } }))],
