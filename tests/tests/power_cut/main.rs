@@ -9,8 +9,8 @@
 mod disk;
 mod recording;
 mod recovery;
+mod states;
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -22,9 +22,10 @@ use tests::{Bench, Daemon, Ended, Fleet, Kind, Launch, PATIENCE, onnx, places};
 use wire::release::CHUNK_BYTES;
 use wire::{ModelState, Phase};
 
-use crate::disk::{Crash, Disk};
+use crate::disk::Disk;
 use crate::recording::{Recorder, Step};
 use crate::recovery::{BAD, Memory, Signed, check, recover, replay};
+use crate::states::{State, States, quick, spread};
 
 /// Most states of one chapter that are walked to their end; of more, so many spread evenly.
 const STATES_MAX: usize = 600;
@@ -296,74 +297,6 @@ impl Life {
 
 /// Whether the end of a walk is right, by what was remembered at its begin.
 type Right = fn(&Memory, &Memory) -> bool;
-
-/// A state after a cut behind step `moment`, and the least that was durable then.
-struct State {
-    moment: usize,
-    crash: Crash,
-    least: Memory,
-}
-
-/// The different states of a recording, from how many; `last` has all content that there ever was.
-struct States {
-    found: Vec<State>,
-    possible: f64,
-    last: Disk,
-}
-
-impl States {
-    /// Those that cuts in `steps` can leave of the disk `before`.
-    fn of(before: &Disk, steps: &[Step]) -> Result<Self> {
-        let place = tempfile::Builder::new().prefix("vedette-cut-").tempdir_in(quick())?;
-        let place = place.path().join("least");
-        let mut seen = BTreeSet::new();
-        let mut states = Self { found: Vec::new(), possible: 0.0, last: before.clone() };
-        let mut known: Option<(Crash, Memory)> = None;
-        for moment in 0..=steps.len() {
-            if let Some(step) = moment.checked_sub(1).and_then(|last| steps.get(last)) {
-                let done = states.last.step(step);
-                done.with_context(|| format!("step {moment}: {}", short(step)))?;
-            }
-            let lower = states.last.least();
-            let least = match known.take() {
-                Some((crash, memory)) if crash == lower => memory,
-                _ => {
-                    states.last.make(&lower, &place)?;
-                    let memory = Memory::of(&place).with_context(|| format!("at {moment}"))?;
-                    std::fs::remove_dir_all(&place)?;
-                    memory
-                }
-            };
-            let crashes = states.last.crashes();
-            states.possible += crashes.possible;
-            for crash in crashes.chosen {
-                if seen.insert(crash.clone()) {
-                    states.found.push(State { moment, crash, least: least.clone() });
-                }
-            }
-            known = Some((lower, least));
-        }
-        Ok(states)
-    }
-}
-
-/// Up to `most` of `count` places, evenly, the first and the last among them.
-fn spread(count: usize, most: usize) -> Vec<usize> {
-    if count <= most {
-        return (0..count).collect();
-    }
-    (0..most).map(|one| one * (count - 1) / (most - 1)).collect()
-}
-
-/// A directory in memory, where there is such a place: nothing of this need reach a disk.
-fn quick() -> PathBuf {
-    let memory = PathBuf::from("/dev/shm");
-    if memory.is_dir() { memory } else { std::env::temp_dir() }
-}
-
-fn short(step: &Step) -> String {
-    format!("{step:?}").chars().take(200).collect()
-}
 
 fn ended_well(daemon: &mut Daemon) -> Result<()> {
     let ended = daemon.stop()?;
