@@ -1,11 +1,22 @@
 //! A directory of one test, removed with everything in it.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use tempfile::TempDir;
+
+/// Says who may read and write the file `path`.
+///
+/// # Errors
+/// It is not there.
+pub fn set_mode(path: &Path, mode: u32) -> Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))
+        .with_context(|| format!("cannot change the mode of `{}`", path.display()))
+}
 
 /// A directory of one test, removed with everything in it.
 #[derive(Debug)]
@@ -63,6 +74,26 @@ impl Folder {
     pub fn read(&self, name: &str) -> Result<String> {
         let path = self.join(name);
         std::fs::read_to_string(&path).with_context(|| format!("cannot read `{}`", path.display()))
+    }
+
+    /// Every file below the directory `name`, with what is in it: whether two moments are the same.
+    ///
+    /// # Errors
+    /// One of them cannot be read.
+    pub fn contents(&self, name: &str) -> Result<BTreeMap<PathBuf, Vec<u8>>> {
+        let (mut found, mut folders) = (BTreeMap::new(), vec![self.join(name)]);
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(&folder)? {
+                let path = entry?.path();
+                if path.is_dir() {
+                    folders.push(path);
+                } else {
+                    let bytes = std::fs::read(&path)?;
+                    found.insert(path, bytes);
+                }
+            }
+        }
+        Ok(found)
     }
 
     /// Copies the files of the model folder `model`, without its golden samples, to the directory `name`.

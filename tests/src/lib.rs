@@ -15,9 +15,10 @@ mod daemon;
 pub mod demo;
 mod durable;
 pub mod fleet;
-mod folder;
+pub mod folder;
 pub mod heard;
 mod listener;
+pub mod nginx;
 pub mod onnx;
 pub mod picture;
 pub mod places;
@@ -32,6 +33,7 @@ pub use durable::Durable;
 pub use fleet::{Fleet, Kind};
 pub use folder::Folder;
 pub use listener::{Listener, Message};
+pub use nginx::{Guard, Nginx};
 pub use process::Ended;
 
 /// How long a test waits for what should come at once: much longer than a loaded machine of two cores needs to

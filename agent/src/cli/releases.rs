@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use serde::Serialize;
 
 use super::{ConfigArgs, complain, say};
 use crate::config::Config;
@@ -78,10 +79,20 @@ impl Status {
             Err(code) => return code,
         };
         let store = Store::at(&config.state_dir);
+        let trouble = match update::ask(&config.state_dir, &Command::Trouble) {
+            Ok(Some(answer)) => Trouble::Daemon(answer.lines),
+            Ok(None) => Trouble::NoDaemon,
+            // An older daemon, or one that ends now.
+            Err(_) => Trouble::Daemon(Vec::new()),
+        };
         let mut all = Vec::new();
         for (slot, configured) in slots(&config) {
             match store.load(slot) {
-                Ok(record) => all.push((record, configured)),
+                Ok(record) => {
+                    let [progress_bytes, total_bytes] = progress(&store, &record);
+                    let trouble = trouble.of(slot);
+                    all.push(Shown { record, configured, progress_bytes, total_bytes, trouble });
+                }
                 Err(error) => {
                     complain(&report::chain(&error));
                     return exit::STATE;
@@ -89,8 +100,7 @@ impl Status {
             }
         }
         if self.json {
-            let records: Vec<&SlotRecord> = all.iter().map(|(record, _)| record).collect();
-            match serde_json::to_string(&records) {
+            match serde_json::to_string(&all) {
                 Ok(text) => say(&text),
                 Err(error) => complain(&format!("the status cannot be written: {error}")),
             }
@@ -99,14 +109,63 @@ impl Status {
         if all.is_empty() {
             say("no model takes releases: give one a `release` in the configuration, and [update]");
         }
-        for (record, configured) in all {
-            say(&in_words(&record, &configured));
+        for shown in &all {
+            say(&in_words(shown));
+        }
+        if matches!(trouble, Trouble::NoDaemon) && !all.is_empty() {
+            say("no daemon runs: nothing is looked for");
         }
         exit::OK
     }
 }
 
-fn in_words(record: &SlotRecord, configured: &str) -> String {
+/// What `status` shows of a slot.
+#[derive(Serialize)]
+struct Shown {
+    #[serde(flatten)]
+    record: SlotRecord,
+    /// The folder that the configuration names, and its version.
+    configured: String,
+    /// Bytes of the release under way that are here and verified.
+    progress_bytes: u64,
+    /// Its bytes in all; 0 where nothing is under way.
+    total_bytes: u64,
+    /// What keeps releases from coming, as the daemon last saw it.
+    trouble: Option<String>,
+}
+
+/// What the daemon says of what keeps releases from coming.
+enum Trouble {
+    NoDaemon,
+    Daemon(Vec<String>),
+}
+
+impl Trouble {
+    /// What concerns `slot`: what begins with its name, or with none.
+    fn of(&self, slot: &str) -> Option<String> {
+        let Self::Daemon(lines) = self else { return None };
+        let own = format!("{slot}: ");
+        let concerns = |line: &String| match line.strip_prefix(&own) {
+            None if line.starts_with("releases are not taken") => Some(line.clone()),
+            rest => rest.map(str::to_owned),
+        };
+        lines.iter().find_map(concerns)
+    }
+}
+
+/// How far the download of what is under way is, and its whole length.
+fn progress(store: &Store, record: &SlotRecord) -> [u64; 2] {
+    let offered = record.offered.as_ref().map(|offered| offered.installed.release.release);
+    // Between two phases its document may be gone already.
+    let Some(document) = offered.and_then(|digest| store.document(&digest).ok()) else {
+        return [0, 0];
+    };
+    let blobs = store.blobs();
+    [document.files.iter().map(|file| blobs.progress(file)).sum(), document.bytes()]
+}
+
+fn in_words(shown: &Shown) -> String {
+    let Shown { record, configured, .. } = shown;
     let name = |installed: &Option<Installed>| match installed {
         Some(one) => {
             let release = &one.release;
@@ -126,7 +185,11 @@ fn in_words(record: &SlotRecord, configured: &str) -> String {
     if let Some(offered) = &record.offered {
         let phase = format!("{:?}", record.phase).to_lowercase();
         let (release, tries) = (&offered.installed.release, offered.tries_left);
-        lines.push(format!("  under way  {}: {phase}, {tries} tries left", release.version));
+        let (here, total) = (shown.progress_bytes, shown.total_bytes);
+        lines.push(format!(
+            "  under way  {} (counter {}): {phase}, {here} of {total} bytes, {tries} tries left",
+            release.version, release.counter
+        ));
     }
     if let Some(refusal) = &record.refused {
         let phase = format!("{:?}", refusal.phase).to_lowercase();
@@ -134,6 +197,9 @@ fn in_words(record: &SlotRecord, configured: &str) -> String {
             "  refused    {} while {phase}: {}",
             refusal.release.version, refusal.reason
         ));
+    }
+    if let Some(trouble) = &shown.trouble {
+        lines.push(format!("  trouble    {trouble}"));
     }
     lines.join("\n")
 }

@@ -35,11 +35,17 @@ impl Blobs {
     /// # Errors
     /// A directory could not be made.
     pub fn open(dir: &Path) -> io::Result<Self> {
-        let this = Self { blobs: dir.join("blobs"), partial: dir.join("partial") };
+        let this = Self::at(dir);
         for directory in [&this.blobs, &this.partial] {
             disk::create_directory(directory).map_err(io::Error::other)?;
         }
         Ok(this)
+    }
+
+    /// Those in `dir`, to be looked at only.
+    #[must_use]
+    pub fn at(dir: &Path) -> Self {
+        Self { blobs: dir.join("blobs"), partial: dir.join("partial") }
     }
 
     /// Where whole blobs lie.

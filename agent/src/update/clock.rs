@@ -6,6 +6,8 @@
 //! own expiry: a clock that is far ahead finds everything expired and stores nothing, so that the device is not
 //! locked out once the clock is right again.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 
 /// No release of this program is older: 2026-11-01, in seconds.
@@ -27,9 +29,25 @@ pub(super) fn judged_by(
     clock.max(written).max(floor.unwrap_or(written))
 }
 
+/// Half to the whole of `pause`, so that a fleet does not ask in step.
+pub(super) fn jittered(pause: Duration) -> Duration {
+    let random =
+        std::hash::BuildHasher::hash_one(&std::collections::hash_map::RandomState::new(), 0);
+    pause / 2 + pause / 1000 * u32::try_from(random % 501).unwrap_or(500)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_poll_is_jittered_from_half_to_the_whole_of_its_interval() {
+        let hour = Duration::from_secs(3600);
+        let pauses: Vec<Duration> = (0..1000).map(|_| jittered(hour)).collect();
+        assert!(pauses.iter().all(|pause| (hour / 2..=hour).contains(pause)));
+        let (least, most) = (pauses.iter().min().unwrap(), pauses.iter().max().unwrap());
+        assert!(*least < hour / 100 * 55 && *most > hour / 100 * 95, "{least:?} to {most:?}");
+    }
 
     #[test]
     fn time_does_not_go_back_and_is_not_stored_ahead() {

@@ -13,6 +13,8 @@ use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, Buf
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{mpsc, oneshot};
 
+use super::told::Trouble;
+
 /// The socket's name in the state directory.
 pub const SOCKET: &str = "control.sock";
 
@@ -28,6 +30,8 @@ const REQUEST_TIME: Duration = Duration::from_secs(5);
 pub enum Command {
     /// Look for releases now.
     Check,
+    /// Say what keeps releases from coming, where something does.
+    Trouble,
     /// Take the release in a bundle.
     Install {
         /// The bundle, absolute.
@@ -60,21 +64,36 @@ pub(super) struct Asked {
 
 /// The way to the workers of the slots, by name.
 #[derive(Debug, Clone, Default)]
-pub struct Desk(pub(super) Vec<(String, mpsc::Sender<Asked>)>);
+pub struct Desk {
+    pub(super) workers: Vec<(String, mpsc::Sender<Asked>)>,
+    pub(super) troubles: Vec<(String, Trouble)>,
+    /// Why there are no workers: no release can be taken.
+    pub(super) broken: Option<String>,
+}
 
 impl Desk {
     /// Passes `command` on to whom it concerns, and waits for what comes of it.
     pub async fn ask(&self, command: &Command) -> Answer {
+        if let Some(why) = &self.broken {
+            return Answer { ok: *command == Command::Trouble, lines: vec![why.clone()] };
+        }
+        if *command == Command::Trouble {
+            let lines = self.troubles.iter().filter_map(|(slot, trouble)| {
+                let trouble = trouble.lock().ok()?.clone()?;
+                Some(format!("{slot}: {trouble}"))
+            });
+            return Answer { ok: true, lines: lines.collect() };
+        }
         let whom: Vec<_> = match command {
             Command::Rollback { slot: Some(slot), .. } => {
-                self.0.iter().filter(|(name, _)| name == slot).collect()
+                self.workers.iter().filter(|(name, _)| name == slot).collect()
             }
-            _ => self.0.iter().collect(),
+            _ => self.workers.iter().collect(),
         };
         let wrong = |line: String| Answer { ok: false, lines: vec![line] };
         match (command, whom.len()) {
             (Command::Rollback { slot: Some(slot), .. }, 0) => {
-                let names: Vec<&str> = self.0.iter().map(|(name, _)| name.as_str()).collect();
+                let names: Vec<&str> = self.workers.iter().map(|(name, _)| name.as_str()).collect();
                 return wrong(format!(
                     "no model `{slot}` takes releases; those that do: {}",
                     names.join(", ")

@@ -51,6 +51,25 @@ pub enum HttpError {
     Client(#[source] reqwest::Error),
 }
 
+/// What is wrong with `text` as the address of a repository, if anything is.
+pub(super) fn address_mistake(text: &str) -> Option<String> {
+    let why = match reqwest::Url::parse(text) {
+        Ok(url) if !["http", "https"].contains(&url.scheme()) => "it is neither http nor https",
+        Ok(url) if url.query().is_some() || url.fragment().is_some() => {
+            "what is behind `?` or `#` cannot stay: file names are put behind it"
+        }
+        Ok(url) if !url.username().is_empty() || url.password().is_some() => {
+            "a password belongs into the `token_file`"
+        }
+        Ok(_) => return None,
+        Err(error) => return Some(format!("`{text}` is no address ({error}): {ADDRESS}")),
+    };
+    Some(format!("`{text}` cannot be used, {why}: {ADDRESS}"))
+}
+
+/// How an address is written.
+const ADDRESS: &str = "https://HOST[:PORT][/PATH]";
+
 /// See the module.
 #[derive(Debug, Clone)]
 pub struct Http {

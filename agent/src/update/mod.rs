@@ -72,7 +72,7 @@ pub enum StartError {
 /// Starts a worker for each of `slots`, and the control socket in `state_dir`. The way to ask them.
 ///
 /// # Errors
-/// [`StartError`].
+/// [`StartError`]: no release is taken; whoever asks over the control socket is told why.
 pub fn start(
     settings: &UpdateSettings,
     device: &str,
@@ -82,27 +82,23 @@ pub fn start(
     said: &Arc<Said>,
     supervisor: &Supervisor,
 ) -> Result<Desk, StartError> {
-    let disk = |source| StartError::Disk { path: state_dir.display().to_string(), source };
-    let trust = trust::Trust::open(&settings.root, &state_dir.join("tuf"), written());
-    let transport = http::Http::new(&settings.url, &settings.link).map_err(StartError::Http)?;
-    let shared = Arc::new(worker::Shared {
-        settings: settings.clone(),
-        device: device.to_owned(),
-        boards: settings.boards.clone().unwrap_or_else(boards),
-        store: store::Store::at(state_dir),
-        blobs: blobs::Blobs::open(state_dir).map_err(disk)?,
-        trust: Mutex::new(trust.map_err(StartError::Trust)?),
-        transport: Arc::new(transport),
-        stop: supervisor.stop().clone(),
-    });
+    let shared = match share(settings, device, state_dir, supervisor) {
+        Ok(shared) => shared,
+        Err(error) => {
+            let broken = Some(report::chain(&error));
+            serve(state_dir, Desk { broken, ..Default::default() }, supervisor);
+            return Err(error);
+        }
+    };
     let mut desk = Desk::default();
     for (live, booted) in slots {
         let (ask, asked) = mpsc::channel(ASKED_MAX);
-        desk.0.push((live.slot.clone(), ask));
+        desk.workers.push((live.slot.clone(), ask));
         let bell = link.map_or_else(Arc::<Notify>::default, |link| {
             link.on(&link.topics().model_install(&live.slot))
         });
         let told = told::Told::new(&live.slot, link.cloned(), said.clone());
+        desk.troubles.push((live.slot.clone(), told.trouble()));
         let name = format!("update {}", live.slot);
         let worker = worker::Worker::new(shared.clone(), live, booted, told, asked, bell);
         let worker = Arc::new(Mutex::new(worker));
@@ -113,6 +109,28 @@ pub fn start(
     }
     serve(state_dir, desk.clone(), supervisor);
     Ok(desk)
+}
+
+/// What the workers of all slots share.
+fn share(
+    settings: &UpdateSettings,
+    device: &str,
+    state_dir: &Path,
+    supervisor: &Supervisor,
+) -> Result<Arc<worker::Shared>, StartError> {
+    let disk = |source| StartError::Disk { path: state_dir.display().to_string(), source };
+    let trust = trust::Trust::open(&settings.root, &state_dir.join("tuf"), written());
+    let transport = http::Http::new(&settings.url, &settings.link).map_err(StartError::Http)?;
+    Ok(Arc::new(worker::Shared {
+        settings: settings.clone(),
+        device: device.to_owned(),
+        boards: settings.boards.clone().unwrap_or_else(boards),
+        store: store::Store::at(state_dir),
+        blobs: blobs::Blobs::open(state_dir).map_err(disk)?,
+        trust: Mutex::new(trust.map_err(StartError::Trust)?),
+        transport: Arc::new(transport),
+        stop: supervisor.stop().clone(),
+    }))
 }
 
 /// Answers the control socket. Without it everything else goes on.

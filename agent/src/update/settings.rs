@@ -1,5 +1,6 @@
 //! `[update]` of the configuration: where releases come from, and when they may be taken.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -17,6 +18,8 @@ const BANDWIDTH_KIB_S: std::ops::RangeInclusive<u64> = 16..=1 << 20;
 /// Most memory that a rehearsal may take, in MiB, whatever the release asks for.
 const REHEARSAL_MB: std::ops::RangeInclusive<u64> = 64..=1 << 20;
 const REHEARSAL_MB_DEFAULT: u64 = 4096;
+/// Bits of a file's mode that neither its owner nor its group needs.
+const EVERYBODY: u32 = 0o007;
 
 /// Where releases come from, and when they may be taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -93,9 +96,8 @@ impl UpdateSettings {
     #[must_use]
     pub fn read(section: &Section<'_>) -> Self {
         let url = section.required_text("url");
-        let scheme = ["http://", "https://"].into_iter().find(|scheme| url.starts_with(scheme));
-        if !url.is_empty() && scheme.is_none_or(|scheme| url.len() == scheme.len()) {
-            section.mistake("url", format!("`{url}` is no address: https://HOST[:PORT][/PATH]"));
+        if let (false, Some(mistake)) = (url.is_empty(), super::http::address_mistake(&url)) {
+            section.mistake("url", mistake);
         }
         let root = section.required_path("root");
         if !root.as_os_str().is_empty() && !root.is_file() {
@@ -140,11 +142,20 @@ impl LinkSettings {
             }
             path
         };
+        let secret = |key| {
+            let path = file(key);
+            let mode = path.as_ref().and_then(|path| std::fs::metadata(path).ok());
+            if mode.is_some_and(|found| found.permissions().mode() & EVERYBODY != 0) {
+                let message = "everybody on this device may read it: run `chmod o=` on it";
+                section.mistake(key, message);
+            }
+            path
+        };
         let link = Self {
             ca_file: file("ca_file"),
             cert_file: file("cert_file"),
-            key_file: file("key_file"),
-            token_file: file("token_file"),
+            key_file: secret("key_file"),
+            token_file: secret("token_file"),
             bandwidth_bytes_s: section
                 .integer("bandwidth_kib_s", BANDWIDTH_KIB_S)
                 .map(|kib| kib << 10),

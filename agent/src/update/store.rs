@@ -104,6 +104,12 @@ impl Store {
         Self { dir: dir.to_owned() }
     }
 
+    /// The blobs beside it, to be looked at only.
+    #[must_use]
+    pub fn blobs(&self) -> Blobs {
+        Blobs::at(&self.dir)
+    }
+
     /// The record of `slot`; a new one where it never took a release.
     ///
     /// # Errors

@@ -1,7 +1,7 @@
 //! What the world hears of a slot: its state, retained, and an event for each change of phase.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use wire::{ModelEvent, ModelState, Phase, Refusal, ReleaseRef};
 
@@ -43,20 +43,32 @@ pub(super) struct Told {
     said: Arc<Said>,
     states: AtomicU64,
     events: AtomicU64,
+    trouble: Trouble,
 }
+
+/// Why a slot's last look for a release failed, for whoever asks.
+pub(super) type Trouble = Arc<Mutex<Option<String>>>;
 
 impl Told {
     /// For `slot`; without a broker only the log hears it.
     #[must_use]
     pub(super) fn new(slot: &str, link: Option<Link>, said: Arc<Said>) -> Self {
-        let zero = AtomicU64::default;
-        Self { slot: slot.to_owned(), link, said, states: zero(), events: zero() }
+        let (zero, trouble) = (AtomicU64::default, Trouble::default());
+        Self { slot: slot.to_owned(), link, said, states: zero(), events: zero(), trouble }
+    }
+
+    /// What is the matter now, from now on.
+    pub(super) fn trouble(&self) -> Trouble {
+        self.trouble.clone()
     }
 
     /// The slot stands as in `standing`.
     pub(super) fn state(&self, standing: &Standing) {
         let reason = standing.refused.as_ref().map(|refusal| short(&refusal.reason));
         self.said.refuse(&self.slot, reason.as_deref());
+        if let Ok(mut trouble) = self.trouble.lock() {
+            trouble.clone_from(&standing.check_error);
+        }
         let Some(link) = &self.link else { return };
         let seq = self.states.fetch_add(1, Ordering::Relaxed) + 1;
         let state = ModelState {

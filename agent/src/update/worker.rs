@@ -12,6 +12,7 @@ use wire::{Digest, Phase, ReleaseDocument};
 use super::blobs::Blobs;
 use super::boot::Booted;
 use super::bundle::Bundle;
+use super::clock::jittered;
 use super::command::{Asked, Command};
 use super::fetch::fetch;
 use super::judge::{self, Judgement};
@@ -161,6 +162,8 @@ impl Worker {
                 let said = self.look(None).await?;
                 drop(asked.reply.send(said));
             }
+            // The desk knows by itself.
+            Command::Trouble => drop(asked.reply.send(Ok(String::new()))),
             Command::Install { bundle } => match Bundle::open(&bundle) {
                 Ok(opened) => match self.look(Some(Arc::new(opened))).await? {
                     Ok(_) if self.pending.is_some() => self.waiting.push(asked),
@@ -323,6 +326,7 @@ impl Worker {
             tokio::select! {
                 () = self.shared.stop.heard() => return Ok(None),
                 () = self.bell.notified() => {}
+                Some(asked) = self.asked.recv() => self.under_way(asked),
                 () = tokio::time::sleep(jittered(pause)) => {}
             }
             pause = (pause * 2).min(PAUSE_MAX);
@@ -356,6 +360,7 @@ impl Worker {
                 ended = &mut all => return Some(ended),
                 () = shared.stop.heard() => return None,
                 _ = tick.tick() => self.tell(),
+                Some(asked) = self.asked.recv() => self.under_way(asked),
             }
         }
     }
@@ -377,6 +382,7 @@ impl Worker {
         while self.shared.settings.window.is_some_and(|window| !window.holds(Timestamp::now())) {
             tokio::select! {
                 () = self.shared.stop.heard() => return Ok(None),
+                Some(asked) = self.asked.recv() => self.under_way(asked),
                 () = tokio::time::sleep(Duration::from_secs(30)) => {}
             }
         }
@@ -395,16 +401,21 @@ impl Worker {
         let folder = self.shared.store.folder(&digest);
         let settings = self.live.rehearsal.clone();
         let rehearsed = blocking(move || rehearse(&folder, &document, &settings));
-        tokio::select! {
-            () = self.shared.stop.heard() => Ok(None),
-            rehearsed = rehearsed => Ok(Some(match rehearsed? {
-                Ok(run_ms) => {
-                    tracing::info!(slot = self.live.slot, run_ms, "rehearsed");
-                    Happened::Plain(Event::Rehearsed)
-                }
-                Err(reason) => Happened::Failed(reason),
-            })),
-        }
+        let mut rehearsed = std::pin::pin!(rehearsed);
+        let rehearsed = loop {
+            tokio::select! {
+                () = self.shared.stop.heard() => return Ok(None),
+                Some(asked) = self.asked.recv() => self.under_way(asked),
+                rehearsed = &mut rehearsed => break rehearsed?,
+            }
+        };
+        Ok(Some(match rehearsed {
+            Ok(run_ms) => {
+                tracing::info!(slot = self.live.slot, run_ms, "rehearsed");
+                Happened::Plain(Event::Rehearsed)
+            }
+            Err(reason) => Happened::Failed(reason),
+        }))
     }
 
     async fn try_out(&mut self) -> Result<Option<Happened>, Failure> {
@@ -604,13 +615,31 @@ impl Worker {
     /// Answers whoever asks something that has to wait.
     fn busy(&mut self) {
         while let Ok(asked) = self.asked.try_recv() {
-            let phase = self.record.phase;
-            drop(
-                asked
-                    .reply
-                    .send(Err(format!("a release is under way ({phase:?}): ask again later"))),
-            );
+            self.under_way(asked);
         }
+    }
+
+    /// Says how far the release under way is; whoever wants another one has to wait for its end.
+    fn under_way(&self, asked: Asked) {
+        let offered = self.record.offered.as_ref();
+        let version = offered.map_or("", |offered| &offered.installed.release.version);
+        let phase = format!("{:?}", self.record.phase).to_lowercase();
+        let mut line = match self.record.phase {
+            Phase::Fetching => {
+                let here = self.progress.load(Ordering::Relaxed);
+                format!("{version} is being fetched: {here} of {} bytes are here", self.total_bytes)
+            }
+            Phase::Staging => format!("{version} is here, and waits for the maintenance window"),
+            _ => format!("{version} is under way: {phase}"),
+        };
+        if let Some(error) = &self.check_error {
+            line.push_str(&format!("; {error}"));
+        }
+        let said = match asked.command {
+            Command::Check => Ok(line),
+            _ => Err(line + "; ask again when it is through"),
+        };
+        drop(asked.reply.send(said));
     }
 
     fn reply(&mut self, line: impl Fn() -> Result<String, String>) {
@@ -664,11 +693,4 @@ async fn blocking<T: Send + 'static>(
     tokio::task::spawn_blocking(work)
         .await
         .map_err(|error| Failure::retry("a step of the update ended badly", error))
-}
-
-/// Half to the whole of `pause`, so that a fleet does not ask in step.
-fn jittered(pause: Duration) -> Duration {
-    let random =
-        std::hash::BuildHasher::hash_one(&std::collections::hash_map::RandomState::new(), 0);
-    pause / 2 + pause / 1000 * u32::try_from(random % 501).unwrap_or(500)
 }
