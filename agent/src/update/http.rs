@@ -115,7 +115,11 @@ impl Http {
             .user_agent(concat!("vedette/", env!("CARGO_PKG_VERSION")));
         if let Some(path) = &link.ca_file {
             let wrong = |error: reqwest::Error| secret(path, error);
-            for certificate in Certificate::from_pem_bundle(&read(path)?).map_err(wrong)? {
+            let certificates = Certificate::from_pem_bundle(&read(path)?).map_err(wrong)?;
+            if certificates.is_empty() {
+                return Err(secret(path, "it has no certificate"));
+            }
+            for certificate in certificates {
                 builder = builder.add_root_certificate(certificate);
             }
         }
