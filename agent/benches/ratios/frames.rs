@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use jiff::Timestamp;
 use tempfile::TempDir;
+use vedette::hw::pages;
 use vedette::kinds;
 use vedette::pipeline::frame::{Frame, Pixels};
 use vedette::pipeline::source::Next;
@@ -80,7 +81,7 @@ fn drawn(format: &str) -> Vec<Frame> {
     let (mut frame, stop) = (Frame::default(), Stop::new());
     let mut next = || {
         assert_eq!(source.next(&mut frame, &stop).unwrap(), Next::Frame);
-        let pixels = Pixels::Shared(Arc::from(&*frame.pixels));
+        let pixels = Pixels::Shared(Arc::new(pages::copy(&frame.pixels)));
         // A camera does not know what it shows.
         Frame { pixels, truth: None, ..frame.clone() }
     };

@@ -23,6 +23,7 @@ use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
 use clap::Parser;
+use vedette::hw::heap;
 use vedette::hw::ort::Runtime;
 
 use frames::Frames;
@@ -115,6 +116,8 @@ fn main() -> ExitCode {
         eprintln!("bench: there is no `{name}`; there are: {}", known.join(", "));
         return ExitCode::from(2);
     }
+    // As the daemon begins.
+    heap::keep_large_apart();
     Runtime::open(Some(&onnxruntime)).unwrap();
     let bench = Bench {
         quick: arguments.quick,

@@ -9,6 +9,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use super::{ConfigArgs, complain};
 use crate::app;
 use crate::config::checked::{LogFormat, LogSettings};
+use crate::hw::heap;
 use crate::recent::Recent;
 use crate::supervisor::exit;
 
@@ -26,6 +27,7 @@ impl Run {
             Err(code) => return code,
         };
         start_log(&config.log);
+        heap::keep_large_apart();
         let ended = app::run(config, app::reread(self.config.config));
         if ended.code != exit::OK {
             complain(&ended.message);

@@ -15,6 +15,7 @@ use turbojpeg::{
 };
 
 pub use self::header::Header;
+use super::pages;
 use crate::pipeline::frame::{FrameError, check_size};
 
 /// Most scans of a progressive file: encoders write about ten, and a file with thousands of empty ones keeps
@@ -211,7 +212,7 @@ impl Decoder {
             None => Samples::Grey,
         };
         planes.planes = [(0, luma_w), (luma, chroma_w), (luma + chroma, chroma_w)];
-        planes.pixels.resize(luma + 2 * chroma, 0);
+        pages::resize(&mut planes.pixels, luma + 2 * chroma);
         image.pixels = &mut planes.pixels;
         complete(self.codec.decompress_to_yuv(bytes, image))?;
         self.suspect = false;

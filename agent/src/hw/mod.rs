@@ -5,4 +5,5 @@ pub mod heap;
 pub mod jpeg;
 pub mod nvml;
 pub mod ort;
+pub mod pages;
 pub mod process;

@@ -9,6 +9,8 @@ use std::time::Instant;
 use jiff::Timestamp;
 use wire::Truth;
 
+use crate::hw::pages;
+
 /// Longest side of a picture, in pixels: more than any camera of this class gives, and far below where sizes
 /// computed from it could overflow.
 pub const SIDE_MAX: u32 = 16_384;
@@ -88,7 +90,7 @@ pub enum Pixels {
     /// The frame's own, reused from picture to picture.
     Owned(Vec<u8>),
     /// Somebody else's, such as a driver's buffer or a picture that is shown again and again.
-    Shared(Arc<[u8]>),
+    Shared(Arc<Vec<u8>>),
 }
 
 impl std::ops::Deref for Pixels {
@@ -261,7 +263,7 @@ impl Frame {
                 if format == PixelFormat::Mjpeg {
                     bytes.clear();
                 } else {
-                    bytes.resize(offset, 0);
+                    pages::resize(bytes, offset);
                 }
                 Ok(bytes)
             }

@@ -18,6 +18,7 @@ use super::engine::{Engine, EngineError, EngineReport, EngineSpec, Lane, ModelFi
 use super::shape::extents;
 use super::tensor::{Element, Elements, ElementsMut, TensorSpec, View};
 use crate::config::Section;
+use crate::hw::pages;
 
 /// Longest wait: no accelerator that serves live frames takes longer.
 const LATENCY_US_MAX: u64 = 10_000_000;
@@ -194,7 +195,7 @@ enum Memory {
 impl Tensor {
     fn new(spec: &TensorSpec, shape: &[usize], drawn: bool) -> Self {
         let count = shape.iter().product();
-        let numbers = || if drawn { draw(shape) } else { vec![0.0; count] };
+        let numbers = || if drawn { draw(shape) } else { zeroed(count) };
         let elements = match spec.element {
             Element::F32 => Memory::F32(numbers()),
             Element::F16 => Memory::F16(numbers().into_iter().map(f16::from_f32).collect()),
@@ -219,6 +220,13 @@ impl Tensor {
     }
 }
 
+/// So many zeros.
+fn zeroed(count: usize) -> Vec<f32> {
+    let mut numbers = pages::with_room(count);
+    numbers.resize(count, 0.0);
+    numbers
+}
+
 /// Objects that the drawn outputs show.
 const OBJECTS: usize = 8;
 
@@ -229,7 +237,9 @@ const BOXES: usize = 6;
 /// shape is `[batch, 4 + classes, boxes]` (YOLOv8) or `[batch, boxes, 5 + classes]` (YOLOv5).
 fn draw(shape: &[usize]) -> Vec<f32> {
     let mut dice = Dice(0x5eed);
-    let mut found: Vec<f32> = (0..shape.iter().product()).map(|_| dice.number() * 0.05).collect();
+    let count = shape.iter().product();
+    let mut found = pages::with_room(count);
+    found.extend((0..count).map(|_| dice.number() * 0.05));
     let &[_, rows, columns] = shape else { return found };
     let by_column = rows < columns;
     let (fields, boxes) = if by_column { (rows, columns) } else { (columns, rows) };

@@ -7,15 +7,13 @@ use std::sync::Arc;
 
 use half::f16;
 
+use crate::hw::pages::{HUGE_PAGE, advise};
 use crate::pipeline::tensor::{Element, Elements, ElementsMut};
 
 use super::raw::HostAllocator;
 
 /// What the widest vector instructions like.
 const ALIGN: usize = 64;
-
-/// A page of this size costs one entry of the processor's address cache instead of 512.
-const HUGE_PAGE: usize = 2 << 20;
 
 /// Zeroed memory with a fixed address.
 #[derive(Debug)]
@@ -111,20 +109,12 @@ impl Drop for Buffer {
 }
 
 fn heap(bytes: usize) -> (NonNull<u8>, Owner) {
-    let huge = bytes >= HUGE_PAGE;
-    let align = if huge { HUGE_PAGE } else { ALIGN };
-    // Whole huge pages, so that the last part is one too. `shape::TENSOR_BYTES_MAX` keeps it far from overflow.
-    let size = if huge { bytes.next_multiple_of(HUGE_PAGE) } else { bytes.max(1) };
-    let layout = Layout::from_size_align(size, align).unwrap_or(Layout::new::<u64>());
+    let align = if bytes >= HUGE_PAGE { HUGE_PAGE } else { ALIGN };
+    // `shape::TENSOR_BYTES_MAX` keeps it far from overflow.
+    let layout = Layout::from_size_align(bytes.max(1), align).unwrap_or(Layout::new::<u64>());
     // SAFETY: the layout's size is not zero.
     let Some(data) = NonNull::new(unsafe { alloc(layout) }) else { handle_alloc_error(layout) };
-    if huge {
-        let advice = rustix::mm::Advice::LinuxHugepage;
-        // SAFETY: memory of this allocation only, before it is touched.
-        if unsafe { rustix::mm::madvise(data.as_ptr().cast(), size, advice) }.is_err() {
-            tracing::trace!("this kernel has no huge pages");
-        }
-    }
+    advise(data, bytes);
     (data, Owner::Heap(layout))
 }
 

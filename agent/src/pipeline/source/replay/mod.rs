@@ -25,6 +25,7 @@ use self::stream::{Found, Stream};
 use super::pace::{Pace, Ticker};
 use super::{Next, Source, SourceError, SourceSpec};
 use crate::config::Section;
+use crate::hw::pages;
 use crate::pipeline::frame::{Colour, Frame, PixelFormat, Pixels, Plane};
 use crate::stop::Stop;
 
@@ -194,7 +195,7 @@ struct Kept {
     size: (u32, u32),
     colour: Colour,
     planes: [Plane; 3],
-    bytes: Arc<[u8]>,
+    bytes: Arc<Vec<u8>>,
 }
 
 impl Files {
@@ -223,7 +224,7 @@ impl Files {
 impl Kept {
     fn new(frame: &Frame) -> Self {
         let &Frame { format, width, height, colour, planes, ref pixels, .. } = frame;
-        Self { format, size: (width, height), colour, planes, bytes: Arc::from(&**pixels) }
+        Self { format, size: (width, height), colour, planes, bytes: Arc::new(pages::copy(pixels)) }
     }
 
     fn show(&self, frame: &mut Frame) {
