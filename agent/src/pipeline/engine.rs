@@ -122,6 +122,11 @@ pub trait Engine: Send + Sync {
 
     /// Whether runs leave the CPU free, so that it pays to prepare the next frame meanwhile.
     fn overlaps(&self) -> bool;
+
+    /// On how many processors of this machine a run works. They have nothing to do between two runs.
+    fn threads(&self) -> usize {
+        1
+    }
 }
 
 /// One set of input and output buffers of an engine.

@@ -16,7 +16,7 @@ use super::library::Runtime;
 use super::machine;
 use super::options::{Options, Provider};
 use super::profile;
-use super::providers::{Kept, builder, register};
+use super::providers::{Kept, builder, register, threads};
 use super::raw::{HostAllocator, MemoryInfo};
 use super::replayed::follows_inputs;
 use super::session::Session;
@@ -29,6 +29,7 @@ pub(super) struct OrtEngine {
     /// Outputs whose extents are not what the graph says.
     surprising: Vec<bool>,
     report: EngineReport,
+    threads: usize,
 }
 
 /// Why one way of opening did not work.
@@ -100,7 +101,8 @@ impl OrtEngine {
         let (graph, seconds) = (model.graph.display(), started.elapsed().as_secs_f32());
         tracing::debug!(%graph, seconds, "graph loaded and run once");
         let Opened { shared, signature, surprising, failed, .. } = opened;
-        Ok((Self { shared, signature, surprising, report }, failed))
+        let threads = threads(options);
+        Ok((Self { shared, signature, surprising, report, threads }, failed))
     }
 }
 
@@ -198,6 +200,12 @@ fn attempt(
             Err(error) => tracing::debug!(error, "no profile of the first run"),
         }
     }
+    if !accelerated
+        && options.arena
+        && let Err(failure) = slim(&opened)
+    {
+        tracing::debug!(error = reason(&failure), "the first run's memory stays");
+    }
     if let Some(Err(error)) = claim.map(|claim| claim.complete()) {
         tracing::warn!(%error, "a built engine will be built again: it cannot be marked as whole");
     }
@@ -269,6 +277,25 @@ fn first_run(opened: &mut Opened) -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+/// Runs once more, with outputs in our memory, and lets the library's arena go.
+///
+/// The first run takes its memory piece by piece, twice as much each time; from the second on the library takes
+/// all that a run needs as one piece, which is much less, beside it. The next run begins with an empty arena.
+fn slim(opened: &Opened) -> Result<(), Failure> {
+    let Signature { inputs, outputs } = &opened.signature;
+    let Ok(sizes) = extents(&opened.signature, 1) else { return Ok(()) };
+    if opened.failed.is_some() || opened.surprising.contains(&true) {
+        return Ok(());
+    }
+    let Ok(mut lane) = OrtLane::new(&opened.shared, inputs, outputs, &sizes) else { return Ok(()) };
+    for index in 0..inputs.len() {
+        if let Some((element, bytes)) = lane.input_bytes(index) {
+            ones_where_integers(element, bytes);
+        }
+    }
+    lane.run_and_shrink()
 }
 
 /// A graph that divides an integer by a zero ends the process in older libraries (seen in 1.19; 1.31 answers an
@@ -372,6 +399,10 @@ impl Engine for OrtEngine {
 
     fn overlaps(&self) -> bool {
         self.report.provider != Provider::Cpu.name()
+    }
+
+    fn threads(&self) -> usize {
+        self.threads
     }
 }
 

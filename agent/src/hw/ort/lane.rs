@@ -174,6 +174,11 @@ impl OrtLane {
         Ok(())
     }
 
+    /// Runs, and lets go of what the arena held for earlier runs and does not need.
+    pub(super) fn run_and_shrink(&mut self) -> Result<(), Failure> {
+        self.shared.session.run_and_shrink(&self.binding)
+    }
+
     #[inline]
     fn run_once(&mut self) -> Result<(), Failure> {
         if self.takes {

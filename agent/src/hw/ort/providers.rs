@@ -23,13 +23,18 @@ pub(super) struct Kept<'a> {
     pub(super) table: Option<&'a str>,
 }
 
-/// Session options without any provider.
-pub(super) fn builder(runtime: &Runtime, options: &Options) -> Result<SessionBuilder, Failure> {
-    // Asked for the default, the library would also pin its threads to processors, every session to the same.
-    let threads = match options.threads {
+/// Threads of a run on the processor.
+pub(super) fn threads(options: &Options) -> usize {
+    match options.threads {
+        // Asked for the default, the library would also pin its threads to processors, every session to the same.
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         threads => usize::from(threads),
-    };
+    }
+}
+
+/// Session options without any provider.
+pub(super) fn builder(runtime: &Runtime, options: &Options) -> Result<SessionBuilder, Failure> {
+    let threads = threads(options);
     // `Level3` is refused by libraries up to 1.22; `All` is taken by every one.
     let level = match options.optimization {
         Optimization::None => GraphOptimizationLevel::Disable,

@@ -71,6 +71,20 @@ impl Session {
         checked(unsafe { (api().RunWithBinding)(session, options, binding.ptr()) })
     }
 
+    /// The same, and gives back to the C library what the processor's arena no longer uses at its end. Fails
+    /// where there is no arena.
+    pub(super) fn run_and_shrink(&self, binding: &Binding) -> Result<(), Failure> {
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let options = RunOptions::new()?;
+        let (key, value) = (c"memory.enable_memory_arena_shrinkage", c"cpu:0");
+        // SAFETY: live for the call, which copies the texts.
+        checked(unsafe { (api().AddRunConfigEntry)(options.ptr(), key.as_ptr(), value.as_ptr()) })?;
+        // SAFETY: all live for the call; what is bound outlives the binding (`lane`).
+        checked(unsafe {
+            (api().RunWithBinding)(self.session.as_ptr(), options.ptr(), binding.ptr())
+        })
+    }
+
     /// Ends the profile that the builder asked for; returns its file.
     pub(super) fn end_profiling(&self) -> Result<CString, Failure> {
         // SAFETY: a live session and allocator; writes a string, or returns a status.
