@@ -2,7 +2,8 @@
 
 use std::time::Instant;
 
-use vedette::pipeline::preprocess::Preprocess;
+use vedette::hw::pages;
+use vedette::pipeline::preprocess::{Margin, Preprocess};
 use vedette::pipeline::tensor::ElementsMut;
 
 use crate::Bench;
@@ -21,7 +22,8 @@ pub(crate) fn rows(bench: &Bench) -> Vec<Row> {
     let folder = bench.models.join("yolo-n-size");
     let model = Model::read(&folder);
     let mut preprocess = Preprocess::new(model.picture()).unwrap();
-    let mut tensor = vec![0.0_f32; preprocess.elements()];
+    let (mut tensor, mut margin) = (pages::with_room(preprocess.elements()), Margin::default());
+    tensor.resize(preprocess.elements(), 0.0_f32);
     let mut peer = Peer::open(bench, &folder, 1);
     let own = [peer.pid()];
     let rounds = rounds(bench.plan(), &own, || {
@@ -29,7 +31,9 @@ pub(crate) fn rows(bench: &Bench) -> Vec<Row> {
         for seq in 0..2 * u64::try_from(FRAMES).unwrap() {
             let frame = bench.frames.next(Format::Nv12, seq);
             let began = Instant::now();
-            preprocess.run(&frame, ElementsMut::F32(&mut tensor)).unwrap();
+            preprocess
+                .run_within(&frame, ElementsMut::F32(&mut tensor), &mut margin, None)
+                .unwrap();
             times.push(began.elapsed().as_secs_f64() * 1e3);
         }
         (median(&times), WAYS.map(|(how, _)| peer.tensor(how, FRAMES).total_ms))

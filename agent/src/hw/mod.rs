@@ -7,3 +7,4 @@ pub mod nvml;
 pub mod ort;
 pub mod pages;
 pub mod process;
+pub mod second;

@@ -1,11 +1,14 @@
 //! The pass itself: tensor row by tensor row, from the picture's rows to the tensor's elements.
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
 use super::ahead::Ahead;
 use super::kernel::{Kernel, Line};
 use super::pixel::Pixel;
 use super::plan::{Plan, RowTap};
 use super::view::View;
-use super::{Channels, Layout, PictureSpec};
+use super::{Channels, Layout, Margin, PictureSpec};
+use crate::hw::second::Second;
 
 /// Marks a slot that holds no row.
 const NONE: u32 = u32::MAX;
@@ -19,9 +22,21 @@ pub(super) struct Pass<'a> {
     pub(super) view: View<'a>,
 }
 
-/// The memory of a pass: a few rows.
+/// Bands of a tensor that two threads share: so many that the last one is short, and so few that the rows at
+/// their edges, which both read, are few.
+const BANDS: usize = 8;
+/// Elements of a tensor below which a second thread is not woken: alone it takes less than waking does.
+const SHARED_MIN: usize = 100_000;
+
+/// The memory of a pass: a few rows for each of two threads.
 #[derive(Debug, Default)]
 pub(super) struct Filler {
+    hands: [Mutex<Hand>; 2],
+}
+
+/// The memory of one thread of a pass.
+#[derive(Debug, Default)]
+struct Hand {
     rows: Rows,
     /// Elements of one row, channel by channel.
     channels: Vec<f32>,
@@ -32,31 +47,122 @@ pub(super) struct Filler {
 impl Filler {
     /// Makes room for the rows of `plan`.
     pub(super) fn fit(&mut self, plan: &Plan, depth: usize) {
-        self.rows.fit(plan);
-        self.channels.resize(depth * plan.x.count, 0.0);
-        self.woven.resize(depth * plan.x.count, 0.0);
+        for hand in &mut self.hands {
+            let hand = hand.get_mut().unwrap_or_else(PoisonError::into_inner);
+            hand.rows.fit(plan);
+            hand.channels.resize(depth * plan.x.count, 0.0);
+            hand.woven.resize(depth * plan.x.count, 0.0);
+        }
     }
 
-    /// Fills `out`, which has exactly the elements of the tensor.
-    pub(super) fn fill<P: Pixel>(&mut self, pass: Pass<'_>, out: &mut [P]) {
-        self.rows.held = [[NONE; 2]; 3];
-        pad(&pass, out);
-        let (plan, depth) = (pass.plan, pass.spec.depth());
+    /// Fills `out`, which has exactly the elements of the tensor and, by `margin`, may have its padding; with
+    /// help from `second`, where there is one.
+    pub(super) fn fill<P: Pixel>(
+        &mut self,
+        pass: Pass<'_>,
+        out: &mut [P],
+        margin: &mut Margin,
+        second: Option<&mut Second>,
+    ) {
+        if margin.0 != pass.plan.id {
+            pad(&pass, out);
+            margin.0 = pass.plan.id;
+        }
+        let second = second.filter(|_| out.len() >= SHARED_MIN);
+        let height = pass.plan.y.count.div_ceil(if second.is_some() { BANDS } else { 1 });
+        let bands = Mutex::new(Bands::new(&pass, out, height));
+        let hands = Mutex::new(self.hands.iter());
+        let work = || {
+            let Some(hand) = lock(&hands).next() else { return };
+            let mut hand = lock(hand);
+            hand.rows.held = [[NONE; 2]; 3];
+            loop {
+                // The lock is not held while a band is filled.
+                let band = lock(&bands).next();
+                let Some(band) = band else { return };
+                hand.band(&pass, band);
+            }
+        };
+        match second {
+            Some(second) => second.share(&work),
+            None => work(),
+        }
+    }
+}
+
+/// Some rows of a tensor that the picture covers: of each plane those rows, as wide as the tensor.
+struct Band<'a, P> {
+    first: usize,
+    count: usize,
+    planes: [&'a mut [P]; 3],
+}
+
+/// What is left of a tensor, to be taken band by band.
+struct Bands<'a, P> {
+    left: Band<'a, P>,
+    /// Elements of a row of a plane.
+    width: usize,
+    /// Rows of a band.
+    height: usize,
+}
+
+impl<'a, P: Pixel> Bands<'a, P> {
+    /// All of `out`, in bands of `height` rows.
+    fn new(pass: &Pass<'_>, out: &'a mut [P], height: usize) -> Self {
+        let (depth, rows) = (pass.spec.depth(), pass.plan.y);
+        let (planes, width) = match pass.spec.layout {
+            Layout::Nchw => (depth, extent(pass.spec.width)),
+            Layout::Nhwc => (1, depth * extent(pass.spec.width)),
+        };
+        let mut planes = out.chunks_exact_mut(out.len() / planes);
+        let covered = rows.first * width..(rows.first + rows.count) * width;
+        let planes = [(); 3].map(|()| match planes.next() {
+            Some(plane) => &mut plane[covered.clone()],
+            None => &mut [],
+        });
+        Self { left: Band { first: 0, count: rows.count, planes }, width, height }
+    }
+}
+
+impl<'a, P> Iterator for Bands<'a, P> {
+    type Item = Band<'a, P>;
+
+    fn next(&mut self) -> Option<Band<'a, P>> {
+        let (first, count) = (self.left.first, self.left.count.min(self.height));
+        if count == 0 {
+            return None;
+        }
+        (self.left.first, self.left.count) = (first + count, self.left.count - count);
+        let planes = self.left.planes.each_mut().map(|plane| {
+            let all = std::mem::take(plane);
+            let length = all.len().min(count * self.width);
+            let (now, later) = all.split_at_mut(length);
+            *plane = later;
+            now
+        });
+        Some(Band { first, count, planes })
+    }
+}
+
+impl Hand {
+    /// Fills one band.
+    fn band<P: Pixel>(&mut self, pass: &Pass<'_>, band: Band<'_, P>) {
+        let Band { first, count, mut planes } = band;
+        let (depth, x) = (pass.spec.depth(), pass.plan.x);
         let width = extent(pass.spec.width);
-        let plane = out.len() / depth;
-        for index in 0..plan.y.count {
-            let begin = (plan.y.first + index) * width + plan.x.first;
-            let end = begin + plan.x.count;
+        for row in 0..count {
+            let begin = row * width + x.first;
             match pass.spec.layout {
                 Layout::Nchw => {
-                    let mut planes = out.chunks_exact_mut(plane);
-                    let mut rows = [(); 3].map(|()| match planes.next() {
-                        Some(plane) => &mut plane[begin..end],
-                        None => &mut [],
-                    });
-                    self.planar(&pass, index, &mut rows);
+                    let mut rows = planes
+                        .each_mut()
+                        .map(|plane| plane.get_mut(begin..begin + x.count).unwrap_or_default());
+                    self.planar(pass, first + row, &mut rows);
                 }
-                Layout::Nhwc => self.woven(&pass, index, &mut out[begin * depth..end * depth]),
+                Layout::Nhwc => {
+                    let elements = begin * depth..(begin + x.count) * depth;
+                    self.woven(pass, first + row, &mut planes[0][elements]);
+                }
             }
         }
     }
@@ -150,7 +256,7 @@ fn split(all: &mut [f32], count: usize) -> [&mut [f32]; 3] {
     [(); 3].map(|()| rows.next().unwrap_or_default())
 }
 
-/// Writes the padding around the picture. Always, and all of it: the tensor may be another one every time.
+/// Writes the padding around the picture, all of it.
 fn pad<P: Pixel>(pass: &Pass<'_>, out: &mut [P]) {
     let depth = pass.spec.depth();
     let padding = pass.spec.padding().map(P::of);
@@ -201,6 +307,10 @@ fn around<P>(
             fill(&mut rest[x.count * depth..]);
         }
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn extent(side: u32) -> usize {

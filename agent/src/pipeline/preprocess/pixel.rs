@@ -11,7 +11,7 @@ use half::f16;
 use half::slice::HalfFloatSliceExt as _;
 
 /// An element type that a picture can become.
-pub(super) trait Pixel: Copy {
+pub(super) trait Pixel: Copy + Send {
     /// One element, rounded to nearest even and limited to the type's range.
     fn of(value: f32) -> Self;
 

@@ -1,5 +1,7 @@
 //! Everything that is worked out once for pictures of one size and format: taps, weights, factors.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use super::colour::{COLOUR_BITS, SAMPLE_BITS, luma_range, yuv};
 use super::geometry::{Axis, Tap, axes, placement};
 use super::kernel::{Blend, Mix};
@@ -25,9 +27,14 @@ pub(super) struct Part {
     pub(super) first_of_plane: bool,
 }
 
+/// Numbers the plans of this process, from 1.
+static PLANS: AtomicU64 = AtomicU64::new(1);
+
 /// The tables of a pass.
 #[derive(Debug)]
 pub(super) struct Plan {
+    /// No other plan has it.
+    pub(super) id: u64,
     pub(super) shape: Shape,
     pub(super) placement: Placement,
     pub(super) x: Axis,
@@ -44,6 +51,7 @@ impl Plan {
         let (width, height) = (shape.width, shape.height);
         let [x, y] = axes(spec, width, height);
         let mut plan = Self {
+            id: PLANS.fetch_add(1, Ordering::Relaxed),
             shape,
             placement: placement(&[x, y], width, height),
             x,

@@ -1,9 +1,11 @@
-//! One thread does every step of a frame: what is best where the model runs on the same cores.
+//! One thread does every step of a frame: what is best where the model runs on the same cores. Where a run uses
+//! several of them, a second one helps to prepare, since they have nothing to do until the run.
 
 use std::sync::Arc;
 
 use super::step::{Job, Paper};
 use super::{Generation, Left, Patience, Worker};
+use crate::hw::second::Second;
 use crate::pipeline::frame::Frame;
 use crate::pipeline::latest::Taken;
 use crate::supervisor::Failure;
@@ -11,6 +13,7 @@ use crate::supervisor::Failure;
 impl Worker {
     pub(super) fn inline(&mut self, first: &Arc<Generation>) -> Result<Left, Failure> {
         let mut job = self.first_job(first)?;
+        let mut second = second(first);
         let (mut frame, mut paper, mut patience) =
             (Frame::default(), Paper::default(), Patience::default());
         loop {
@@ -22,11 +25,15 @@ impl Worker {
                         self.current = Some(next);
                         return Ok(Left::OtherMode);
                     }
+                    if (next.engine.threads() > 1) != second.is_some() {
+                        second = self::second(&next);
+                    }
+                    next.inherit(&job.generation);
                     let old = std::mem::replace(&mut job, self.first_job(&next)?);
                     self.reap(Box::new(old.retire()));
                 }
                 Taken::Frame { index, replaced } => {
-                    if !job.prepare(index, &mut frame, replaced, &self.seats) {
+                    if !job.prepare(index, &mut frame, replaced, &self.seats, second.as_mut()) {
                         continue;
                     }
                     match job.infer() {
@@ -51,4 +58,16 @@ impl Worker {
         lane.map(|lane| Job::new(generation, lane))
             .ok_or_else(|| Failure::retry("no buffers", "the engine gave none"))
     }
+}
+
+/// Help with preparing, where the model's runs use more than one processor.
+fn second(generation: &Generation) -> Option<Second> {
+    if generation.engine.threads() < 2 {
+        return None;
+    }
+    let started = Second::start("second");
+    if let Err(error) = &started {
+        tracing::warn!(%error, "no thread to help with preparing frames");
+    }
+    started.ok()
 }

@@ -115,6 +115,18 @@ impl Generation {
         &self.engine
     }
 
+    /// Takes over from `old`, which it follows, what a first frame would have to make.
+    fn inherit(&self, old: &Self) {
+        for (new, old) in self.fittings.iter().zip(&old.fittings) {
+            // One that is on trial has its own, and may be using it.
+            if let (Ok(mut new), Ok(mut old)) =
+                (new.preprocess.try_lock(), old.preprocess.try_lock())
+            {
+                new.inherit(&mut old);
+            }
+        }
+    }
+
     /// Puts a lane back for whoever runs this model next.
     fn give_back(&self, lane: Box<dyn Lane>) {
         lock(&self.lanes).push(lane);

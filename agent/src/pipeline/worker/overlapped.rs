@@ -122,13 +122,14 @@ impl Worker {
                     if !next.engine.overlaps() {
                         return Ok((Left::OtherMode, Some(next)));
                     }
+                    next.inherit(&current);
                     let old = std::mem::replace(&mut spare, jobs(&next)?);
                     let old: Vec<_> = old.into_iter().map(Job::retire).collect();
                     self.reap(Box::new((old, std::mem::replace(&mut current, next))));
                 }
                 Taken::Frame { index, replaced } => {
                     let began = Instant::now();
-                    if !job.prepare(index, &mut frame, replaced, &self.seats) {
+                    if !job.prepare(index, &mut frame, replaced, &self.seats, None) {
                         spare.push(job);
                         continue;
                     }

@@ -7,10 +7,11 @@ use jiff::Timestamp;
 use wire::{FrameInfo, ModelRef, Observation, Timings, Truth};
 
 use super::{Generation, Seat, lock};
+use crate::hw::second::Second;
 use crate::pipeline::engine::{EngineError, Lane};
 use crate::pipeline::frame::Frame;
 use crate::pipeline::postprocess::Findings;
-use crate::pipeline::preprocess::Placement;
+use crate::pipeline::preprocess::{Margin, Placement};
 use crate::report;
 use crate::said::Said;
 
@@ -21,6 +22,8 @@ pub(super) struct Job {
     pub(super) seat: usize,
     pub(super) timings: Timings,
     placement: Placement,
+    /// Of the lane's input.
+    margin: Margin,
     captured: Instant,
     ts: Timestamp,
     frame: FrameInfo,
@@ -44,6 +47,7 @@ impl Job {
                 offset_x: 0.0,
                 offset_y: 0.0,
             },
+            margin: Margin::default(),
             captured: Instant::now(),
             ts: Timestamp::UNIX_EPOCH,
             frame: FrameInfo { seq: 0, width_px: 0, height_px: 0, dropped: 0 },
@@ -52,13 +56,14 @@ impl Job {
         }
     }
 
-    /// From the camera's format to the tensor. False where the frame is no picture: it is counted and let go.
+    /// From the camera's format to the tensor, with help from `second`. False where the frame is no picture: it is counted and let go.
     pub(super) fn prepare(
         &mut self,
         seat: usize,
         frame: &mut Frame,
         replaced: u64,
         seats: &[Seat],
+        second: Option<&mut Second>,
     ) -> bool {
         let began = Instant::now();
         self.seat = seat;
@@ -72,7 +77,9 @@ impl Job {
         std::mem::swap(&mut self.truth, &mut frame.truth);
         let mut preprocess = lock(&self.generation.fittings[seat].preprocess);
         let filled = match self.lane.input_mut(self.generation.input) {
-            Ok(input) => preprocess.run(frame, input).map_err(|error| report::chain(&error)),
+            Ok(input) => preprocess
+                .run_within(frame, input, &mut self.margin, second)
+                .map_err(|error| report::chain(&error)),
             Err(error) => Err(report::chain(&error)),
         };
         self.timings.age_ms = millis(began.saturating_duration_since(frame.captured));
@@ -115,8 +122,9 @@ impl Job {
     ) -> Result<(), String> {
         let fitting = &self.generation.fittings[seat];
         let input = self.lane.input_mut(self.generation.input).map_err(|e| report::chain(&e))?;
-        let placement =
-            lock(&fitting.preprocess).run(frame, input).map_err(|error| report::chain(&error))?;
+        let placement = lock(&fitting.preprocess)
+            .run_within(frame, input, &mut self.margin, None)
+            .map_err(|error| report::chain(&error))?;
         self.lane.run().map_err(|error| report::chain(&error))?;
         lock(&fitting.postprocess)
             .run(self.lane.as_ref(), 0, &placement, findings)

@@ -5,8 +5,9 @@ use half::f16;
 
 use super::Kernel;
 use crate::hw::jpeg::Encoder;
+use crate::hw::second::Second;
 use crate::pipeline::frame::{Colour, Frame, Matrix, PixelFormat, Pixels, Range};
-use crate::pipeline::preprocess::{Channels, Fit, Layout, PictureSpec, Preprocess};
+use crate::pipeline::preprocess::{Channels, Fit, Layout, Margin, PictureSpec, Preprocess};
 use crate::pipeline::tensor::{Element, ElementsMut};
 
 const FITS: [Fit; 3] = [Fit::Letterbox, Fit::Stretch, Fit::Crop];
@@ -165,4 +166,71 @@ fn simd_gives_the_scalar_bits_for_every_tensor_width() {
             check(&spec((width, 3), Fit::Stretch), &frame(format, 97, 11));
         }
     }
+}
+
+#[test]
+fn padding_is_written_once_for_each_plan_and_pictures_every_time() {
+    for layout in LAYOUTS {
+        let spec = PictureSpec { layout, ..spec((37, 29), Fit::Letterbox) };
+        let (mut first, mut second) =
+            (Preprocess::new(&spec).unwrap(), Preprocess::new(&spec).unwrap());
+        let (wide, high) = (frame(PixelFormat::Nv12, 64, 16), frame(PixelFormat::Nv12, 16, 64));
+        let mut out = vec![f32::NAN; first.elements()];
+        let mut margin = Margin::default();
+        let mut turn = |preprocess: &mut Preprocess, frame: &Frame, out: &mut [f32]| {
+            preprocess.run_within(frame, ElementsMut::F32(out), &mut margin, None).unwrap();
+            let found: Vec<u32> = out.iter().map(|element| element.to_bits()).collect();
+            assert!(found == bits(preprocess, frame), "{layout:?}");
+        };
+        turn(&mut first, &wide, &mut out);
+        turn(&mut first, &wide, &mut out);
+        turn(&mut first, &high, &mut out);
+        turn(&mut second, &wide, &mut out);
+        turn(&mut first, &high, &mut out);
+        // The first element is padding: what was written over it stays, and all of the picture is new.
+        let padding = std::mem::replace(&mut out[0], 7.0);
+        let middle = 37 * 14 + 37 / 2;
+        out[if layout == Layout::Nchw { middle } else { 3 * middle }] = f32::NAN;
+        first.run_within(&high, ElementsMut::F32(&mut out), &mut margin, None).unwrap();
+        assert_eq!(std::mem::replace(&mut out[0], padding), 7.0);
+        let found: Vec<u32> = out.iter().map(|element| element.to_bits()).collect();
+        assert!(found == bits(&mut first, &high), "{layout:?}");
+    }
+}
+
+#[test]
+fn two_threads_give_the_bits_of_one() {
+    let mut second = Second::start("second").unwrap();
+    for (index, &(_, format)) in PixelFormat::NAMES.iter().enumerate() {
+        let frame = frame(format, 1919, 1081);
+        for layout in LAYOUTS {
+            for (turn, size) in [224, 417].into_iter().enumerate() {
+                let spec = PictureSpec { layout, ..spec((size, size), FITS[(index + turn) % 3]) };
+                let mut preprocess = Preprocess::new(&spec).unwrap();
+                let mut out = vec![f32::NAN; preprocess.elements()];
+                let mut margin = Margin::default();
+                for _ in 0..3 {
+                    let (elements, second) = (ElementsMut::F32(&mut out), Some(&mut second));
+                    preprocess.run_within(&frame, elements, &mut margin, second).unwrap();
+                    let found: Vec<u32> = out.iter().map(|element| element.to_bits()).collect();
+                    assert!(found == bits(&mut preprocess, &frame), "{format:?} -> {spec:?}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_successor_takes_the_tables_over_and_gives_the_same_bits() {
+    let spec = spec((37, 29), Fit::Letterbox);
+    let frame = frame(PixelFormat::Nv12, 61, 43);
+    let (mut old, mut new) = (Preprocess::new(&spec).unwrap(), Preprocess::new(&spec).unwrap());
+    let wanted = bits(&mut old, &frame);
+    new.inherit(&mut old);
+    assert!(new.plan.is_some() && old.plan.is_none());
+    assert!(bits(&mut new, &frame) == wanted && bits(&mut old, &frame) == wanted);
+    let grey = PictureSpec { channels: Channels::Grey, ..spec };
+    let mut other = Preprocess::new(&grey).unwrap();
+    other.inherit(&mut new);
+    assert!(other.plan.is_none() && *other.spec() == grey);
 }
