@@ -11,6 +11,7 @@
 //! (`tests/allocations.rs`).
 
 mod inline;
+mod line;
 mod overlapped;
 mod step;
 mod trial;

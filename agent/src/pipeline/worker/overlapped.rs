@@ -5,14 +5,14 @@
 
 use std::panic::resume_unwind;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use super::line::{Ends, Line};
 use super::step::{Job, Paper};
 use super::{Generation, LANES_OVERLAPPED, Left, Patience, Worker};
 use crate::pipeline::frame::Frame;
-use crate::pipeline::latest::Taken;
+use crate::pipeline::latest::{Desk, Taken};
 use crate::supervisor::Failure;
 
 /// Preparing takes this many times its average, now and then: begun so much earlier, it is rarely late.
@@ -61,23 +61,29 @@ const JOBS_MAX: usize = 2 * LANES_OVERLAPPED;
 impl Worker {
     pub(super) fn overlapped(&mut self, first: &Arc<Generation>) -> Result<Left, Failure> {
         let jobs = jobs(first)?;
-        let (free_in, free) = sync_channel(JOBS_MAX);
-        let (ready_in, ready) = sync_channel(JOBS_MAX);
-        let (done_in, done) = sync_channel(JOBS_MAX);
-        let (clock, ending) = (Clock::new(), AtomicBool::new(false));
+        let [free, ready, done] = [(); 3].map(|()| Line::new(JOBS_MAX));
+        let clock = Clock::new();
         let mut observed = std::mem::take(&mut self.observed);
         let this = &*self;
         let ended = std::thread::scope(|scope| {
-            let (clock, ending, observed) = (&clock, &ending, &mut observed);
+            let (free, ready, done, clock, observed) =
+                (&free, &ready, &done, &clock, &mut observed);
+            // Each ends with its thread, or at once where there is no thread to be had.
+            let (prepared, finished) = (Ends([ready]), Ends([done, free]));
             let prepare = thread("prepare").spawn_scoped(scope, move || {
-                this.prepare_all(jobs, &free, &ready_in, clock, ending)
+                let _prepared = prepared;
+                this.prepare_all(jobs, free, ready, clock)
             });
-            let finished = free_in.clone();
-            let finish = thread("finish")
-                .spawn_scoped(scope, move || this.finish_all(&done, &finished, observed));
-            let ran = this.run_all(ready, done_in, free_in, clock);
-            ending.store(true, Ordering::SeqCst);
-            this.desk.poke();
+            let finish = thread("finish").spawn_scoped(scope, move || {
+                let _finished = finished;
+                this.finish_all(done, free, observed);
+            });
+            let ran = {
+                // Last, when the lines have ended: who waits for frames then sees it.
+                let _poke = Poke(&this.desk);
+                let _ran = Ends([ready, done, free]);
+                this.run_all(ready, done, free, clock)
+            };
             let no_thread = |error| Failure::retry("cannot start a thread", error);
             finish.map_err(no_thread)?.join().unwrap_or_else(|panic| resume_unwind(panic));
             let prepared = prepare.map_err(no_thread)?.join();
@@ -93,17 +99,16 @@ impl Worker {
     fn prepare_all(
         &self,
         mut spare: Vec<Job>,
-        free: &Receiver<Job>,
-        ready: &SyncSender<Job>,
+        free: &Line<Job>,
+        ready: &Line<Job>,
         clock: &Clock,
-        ending: &AtomicBool,
     ) -> Prepared {
         let Some(mut current) = spare.first().map(|job| job.generation.clone()) else {
             return Err(Failure::retry("no buffers", "the engine gave none"));
         };
         let mut frame = Frame::default();
         loop {
-            let Some(mut job) = spare.pop().or_else(|| free.recv().ok()) else {
+            let Some(mut job) = spare.pop().or_else(|| free.take()) else {
                 return Ok((Left::Closed, None));
             };
             if !Arc::ptr_eq(&job.generation, &current) {
@@ -113,7 +118,7 @@ impl Worker {
             std::thread::sleep(clock.wait());
             match self.desk.take(&mut frame) {
                 Taken::Closed => return Ok((Left::Closed, None)),
-                Taken::Poked if ending.load(Ordering::SeqCst) => {
+                Taken::Poked if ready.has_ended() => {
                     return Ok((Left::OtherMode, None));
                 }
                 Taken::Poked => {
@@ -134,7 +139,7 @@ impl Worker {
                         continue;
                     }
                     Clock::average(&clock.prepare_ns, began.elapsed());
-                    if ready.send(job).is_err() {
+                    if ready.put(job).is_err() {
                         return Ok((Left::OtherMode, None));
                     }
                     self.inbox.show(index, &frame);
@@ -145,26 +150,26 @@ impl Worker {
 
     fn run_all(
         &self,
-        ready: Receiver<Job>,
-        done: SyncSender<Job>,
-        free: SyncSender<Job>,
+        ready: &Line<Job>,
+        done: &Line<Job>,
+        free: &Line<Job>,
         clock: &Clock,
     ) -> Result<(), Failure> {
         let mut patience = Patience::default();
-        for mut job in ready {
+        while let Some(mut job) = ready.take() {
             let began = Instant::now();
             clock.run_began_ns.store(clock.now_ns(), Ordering::Relaxed);
-            // Where the other end is gone everything is ending, and the job with it.
+            // Where the line has ended everything is ending, and the job with it.
             match job.infer() {
                 Ok(()) => {
                     patience.ran();
                     Clock::average(&clock.run_ns, began.elapsed());
-                    drop(done.send(job));
+                    drop(done.put(job));
                 }
                 Err(error) => {
                     self.seats[job.seat].health.failed();
                     let failed = patience.failed(error, &job.generation.model);
-                    drop(free.send(job));
+                    drop(free.put(job));
                     failed?;
                 }
             }
@@ -172,13 +177,22 @@ impl Worker {
         Ok(())
     }
 
-    fn finish_all(&self, done: &Receiver<Job>, free: &SyncSender<Job>, observed: &mut [u64]) {
+    fn finish_all(&self, done: &Line<Job>, free: &Line<Job>, observed: &mut [u64]) {
         let mut paper = Paper::default();
-        for mut job in done {
+        while let Some(mut job) = done.take() {
             job.finish(&self.seats, observed, &self.said, &mut paper);
-            // Where the other end is gone everything is ending, and the job with it.
-            drop(free.send(job));
+            // Where the line has ended everything is ending, and the job with it.
+            drop(free.put(job));
         }
+    }
+}
+
+/// Wakes who waits for frames, so that it sees that everything ends.
+struct Poke<'a>(&'a Desk);
+
+impl Drop for Poke<'_> {
+    fn drop(&mut self) {
+        self.0.poke();
     }
 }
 
