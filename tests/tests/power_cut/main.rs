@@ -28,11 +28,11 @@ use crate::recovery::{BAD, Memory, Signed, check, recover, replay};
 use crate::states::{State, States, quick, spread};
 
 /// Most states of one chapter that are walked to their end; of more, so many spread evenly.
-const STATES_MAX: usize = 600;
+const STATES_MAX: usize = 200;
 /// Recoveries that are recorded and cut again, of each chapter.
-const SECOND_CUTS: usize = 4;
+const SECOND_CUTS: usize = 3;
 /// Most states of one recovery that are walked to their end.
-const SECOND_STATES_MAX: usize = 50;
+const SECOND_STATES_MAX: usize = 30;
 /// States of each chapter that the real daemon starts from.
 const DAEMONS: usize = 1;
 /// Walks at the same time.
