@@ -22,6 +22,7 @@ mod providers;
 mod raw;
 mod replayed;
 mod session;
+mod warm;
 
 pub use cache::{Facts, key};
 pub use library::{OLDEST, Runtime};
