@@ -9,8 +9,8 @@ use wire::{Digest, Phase, Verb};
 use super::has::{Has, Pipeline};
 use super::readings::{EACH, PIPELINE, Reading, SINGLE};
 
-/// Entities of one device: with some 350 bytes each they stay inside the largest packet.
-const COMPONENTS_MAX: usize = 500;
+/// Entities of one device: with some 400 bytes each they stay inside the largest packet, 240 KiB.
+const COMPONENTS_MAX: usize = 400;
 
 /// Phases as the `event` entity declares them: an event of another type would be dropped.
 const PHASES: [Phase; 10] = [
