@@ -84,7 +84,7 @@ fn allocations(format: &str, engine: &str) -> u64 {
     let mut fewest = u64::MAX;
     STEADY.store(true, Ordering::SeqCst);
     for window in 1..=WINDOWS {
-        WHENCE.lock().unwrap().clear();
+        WHENCE.lock().unwrap_or_else(PoisonError::into_inner).clear();
         ALLOCATIONS.store(0, Ordering::SeqCst);
         rig.until("the counted frames", |rig| inferred(rig) >= WARM_UP + window * COUNTED);
         fewest = fewest.min(ALLOCATIONS.load(Ordering::SeqCst));

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test stops at the first surprise")]
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use vedette::config::Config;
@@ -12,6 +13,12 @@ fn check(text: &str) {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("vedette.toml");
     vedette::disk::replace(&file, text.as_bytes()).unwrap();
+    // What the file names beside itself; secrets are the owner's alone.
+    for name in ["root.json", "ca.pem", "device.pem", "device.key", "token"] {
+        let path = dir.path().join(name);
+        vedette::disk::replace(&path, b"any").unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+    }
     let variables = [
         ("VEDETTE_MODELS__SHAPES__PATH", root.join("models/shapes")),
         // Any file will do: it is not opened before `run`.

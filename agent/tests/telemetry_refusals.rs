@@ -64,6 +64,7 @@ ssize_t read(int fd, void *bytes, size_t length) {
 "#;
 
 /// In the process that is started for it: samples, and says what it read.
+#[expect(clippy::print_stdout, reason = "the process that asks reads it there")]
 fn sample_for(root: &Path) {
     let mut sysfs = Sysfs::new(Tree::open(root).unwrap(), false);
     let mut last = None;

@@ -163,7 +163,8 @@ mod tests {
         let pause = |paused| Command::Pause(PauseBody { pipeline: "p".to_owned(), paused });
         let set = |threshold| Command::Set(SetBody { pipeline: "p".to_owned(), threshold });
         let rollback = RollbackBody { slot: Some("s".to_owned()), to: None };
-        let cases: &[(&str, &str, Result<Command, (CommandErrorCode, &str)>)] = &[
+        type Wanted = Result<Command, (CommandErrorCode, &'static str)>;
+        let cases: &[(&str, &str, Wanted)] = &[
             ("status/1", "", Ok(Command::Status)),
             ("status/1", "{}", Ok(Command::Status)),
             ("status/1", r#"{"a":1}"#, Err((Malformed, "unknown field"))),

@@ -36,7 +36,7 @@ fn todo(error: &ConnectionError) -> Option<&'static str> {
             Some("nothing listens there: is the broker running, and the port right?")
         }
         ConnectionError::Tls(TlsError::Io(io))
-            if io.kind() == std::io::ErrorKind::UnexpectedEof =>
+            if matches!(io.kind(), ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset) =>
         {
             Some(NO_TLS)
         }

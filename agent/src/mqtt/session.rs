@@ -211,6 +211,8 @@ impl Session<'_> {
     /// Says what there is to say, until nothing more comes.
     async fn speak(&self, subscriptions: &mut Subscriptions) -> Result<(), ClientError> {
         let link = self.terms.link;
+        // First: whoever hears that we are online may ask at once, and is heard.
+        self.subscribe(subscriptions).await?;
         self.status(StatusWord::Online).await?;
         let mut end: Option<Instant> = None;
         let mut news = true;
@@ -242,7 +244,11 @@ impl Session<'_> {
             self.hand(Sent::Retained(next.topic.clone(), next.version));
             self.client.publish_bytes(next.topic, QoS::AtLeastOnce, true, next.body).await?;
         }
-        let filters = link.filters();
+        self.subscribe(subscriptions).await
+    }
+
+    async fn subscribe(&self, subscriptions: &mut Subscriptions) -> Result<(), ClientError> {
+        let filters = self.terms.link.filters();
         while let Some(filter) = subscriptions.next(&filters, Instant::now()) {
             self.client.subscribe(filter, QoS::AtLeastOnce).await?;
         }

@@ -79,6 +79,7 @@ fn a_schema_is_that_of_its_type() -> Result<()> {
         let path = folder.join(format!("{name}.json"));
         let text = serde_json::to_string_pretty(&schema)? + "\n";
         if std::env::var_os(WRITE).is_some() {
+            std::fs::create_dir_all(&folder)?;
             write(&path, &text)?;
         }
         let found = std::fs::read_to_string(&path).unwrap_or_default();
@@ -146,6 +147,7 @@ fn what_a_device_says_keeps_to_its_schemas() -> Result<()> {
         + &bench::pipeline("door", "shapes", bench::TEN_A_SECOND, "")
         + &bench::pipeline("light", BRIGHTNESS, bench::TEN_A_SECOND, "");
     let mut daemon = bench.start(&config)?;
+    bench.listener.wait_status(&bench.topics, wire::StatusWord::Online, PATIENCE)?;
     bench.listener.say(&bench.topics.command(wire::Verb::Status, "1"), "")?;
     bench.listener.wait_count(&bench.topics.command_result("status", "1"), 1, PATIENCE)?;
     for pipeline in ["door", "light"] {

@@ -183,7 +183,7 @@ impl Life {
                     })
                 })
                 .collect();
-            walkers.into_iter().map(|walker| walker.join().expect("a walker panicked")).collect()
+            walkers.into_iter().try_for_each(|walker| walker.join().expect("a walker panicked"))
         });
         let outcome: Result<()> = outcome;
         outcome?;

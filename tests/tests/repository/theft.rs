@@ -179,7 +179,8 @@ fn a_document_that_does_not_end_or_is_another_one_is_refused() -> Result<()> {
     let (fleet, _, _) = robbed()?;
     let endless = |bytes: &mut Vec<u8>| bytes.extend(vec![b' '; 1 << 20]);
     let other = |bytes: &mut Vec<u8>| bytes[1] = b'\t';
-    let table: [(&str, &str, &dyn Fn(&mut Vec<u8>)); 4] = [
+    type Change<'a> = &'a dyn Fn(&mut Vec<u8>);
+    let table: [(&str, &str, Change<'_>); 4] = [
         ("rollout~", "endless:", &endless),
         ("rollout~", "mix and match:", &other),
         ("release~brightness~2", "endless:", &endless),

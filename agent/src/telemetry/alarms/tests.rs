@@ -73,7 +73,9 @@ fn slow_pipeline(world: &mut World) {
 type Change = fn(&mut World);
 
 /// What is wrong, with which alarm: its hold and clear times in seconds, its value and what it is about.
-const CASES: &[(Change, &str, [u64; 2], Option<f64>, Option<&str>)] = &[
+type Case = (Change, &'static str, [u64; 2], Option<f64>, Option<&'static str>);
+
+const CASES: &[Case] = &[
     (
         |w| w.readings.thermal.margin_c = Some(4.9),
         "temperature",

@@ -115,7 +115,8 @@ impl Sensors {
 
 /// The hottest zone, and the one nearest to its lowest trip point.
 fn summary(zones: BTreeMap<String, Zone>) -> Thermal {
-    let (mut hottest, mut nearest): (Option<(f64, &str)>, Option<(f64, &str)>) = (None, None);
+    let mut hottest: Option<(f64, &str)> = None;
+    let mut nearest: Option<(f64, &str)> = None;
     let sensors = zones.iter().filter(|(name, _)| !NO_SENSORS.contains(&name.as_str()));
     // A maximum of the others is named only where it knows of a hotter one.
     let (maxima, others): (Vec<_>, Vec<_>) =
