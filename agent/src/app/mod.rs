@@ -120,6 +120,8 @@ impl House {
             .mqtt
             .as_ref()
             .map(|mqtt| mqtt::start(mqtt, &config.topics, state.path(), &said, &supervisor));
+        // Before there is a connection: what is said once we are online is heard, and waits until we can obey.
+        let asked = link.as_ref().map(|link| link.listen(&link.topics().commands()));
         let context = SinkContext { supervisor: &supervisor, link: link.as_ref() };
         let used = |index| config.pipelines.iter().any(|pipeline| pipeline.sinks.contains(&index));
         let sinks: Vec<Option<Arc<Queue>>> = config
@@ -151,7 +153,7 @@ impl House {
         house.tell();
         let releases = house.take_releases(slots, state);
         house.watch_board();
-        house.answer_outside(releases);
+        house.answer_outside(releases, asked);
         Ok(house)
     }
 

@@ -2,16 +2,24 @@
 
 use std::sync::Arc;
 
+use tokio::sync::mpsc;
+
 use super::House;
 use crate::commands::{self, Hands, Pipelines};
 use crate::homeassistant::{self, Has};
+use crate::mqtt::Heard;
 use crate::{thinedge, update};
 
 impl House {
     /// Starts to answer commands and to be found by dashboards, where there is a broker.
-    pub(super) fn answer_outside(&mut self, releases: Option<update::Desk>) {
+    /// `asked` is what came and comes of commands.
+    pub(super) fn answer_outside(
+        &mut self,
+        releases: Option<update::Desk>,
+        asked: Option<mpsc::Receiver<Heard>>,
+    ) {
         let open = std::mem::take(&mut self.open);
-        let Some(link) = &self.link else { return };
+        let (Some(link), Some(asked)) = (&self.link, asked) else { return };
         let config = &self.config;
         if let Some(settings) = &config.homeassistant {
             let pipelines = open.iter().map(|pipeline| homeassistant::Pipeline {
@@ -33,6 +41,6 @@ impl House {
         let pipelines = Arc::new(Pipelines::new(open, link.clone(), self.said.clone()));
         pipelines.tell_all();
         let hands = Hands { pipelines, releases, facts: self.engines.facts(), link: link.clone() };
-        commands::start(&config.commands, hands, &self.said, &self.supervisor);
+        commands::start(&config.commands, hands, asked, &self.said, &self.supervisor);
     }
 }

@@ -43,9 +43,14 @@ impl fmt::Debug for Hands {
     }
 }
 
-/// Begins to obey.
-pub fn start(settings: &CommandSettings, hands: Hands, said: &Arc<Said>, supervisor: &Supervisor) {
-    let asked = hands.link.listen(&hands.link.topics().commands());
+/// Begins to obey what comes in `asked`.
+pub fn start(
+    settings: &CommandSettings,
+    hands: Hands,
+    asked: mpsc::Receiver<Heard>,
+    said: &Arc<Said>,
+    supervisor: &Supervisor,
+) {
     let worker = Worker {
         settings: settings.clone(),
         hands,

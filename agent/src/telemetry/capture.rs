@@ -1,7 +1,7 @@
 //! A board in one file: the files that this program reads, as they answered, errors included.
 //!
 //! A POSIX archive of the tree, and in it [`MANIFEST`] with what each file that did not answer said instead. Links are
-//! followed while it is made, so that there are none in it. What is packed is listed in [`PATTERNS`]: nothing in it
+//! followed while it is made, so that there are none in it. What is packed is listed in `PATTERNS`: nothing in it
 //! names the device or its owner, since serial numbers and addresses are in files of their own.
 
 use std::collections::BTreeMap;
