@@ -166,13 +166,7 @@ impl<'a> Section<'a> {
     /// A list of strings.
     pub fn texts(&self, key: &'static str) -> Option<Vec<String>> {
         self.typed(key, "a list of strings", |value| match value {
-            Value::List(list) => list
-                .iter()
-                .map(|node| match &node.value {
-                    Value::Text(text) => Some(text.clone()),
-                    _ => None,
-                })
-                .collect(),
+            Value::List(list) => texts(list),
             _ => None,
         })
     }
@@ -181,13 +175,7 @@ impl<'a> Section<'a> {
     pub fn text_or_texts(&self, key: &'static str) -> Option<Vec<String>> {
         self.typed(key, "a string or a list of strings", |value| match value {
             Value::Text(text) => Some(vec![text.clone()]),
-            Value::List(list) => list
-                .iter()
-                .map(|node| match &node.value {
-                    Value::Text(text) => Some(text.clone()),
-                    _ => None,
-                })
-                .collect(),
+            Value::List(list) => texts(list),
             _ => None,
         })
     }
@@ -345,6 +333,15 @@ impl<'a> Section<'a> {
             (path, key) => format!("{path}.{key}"),
         }
     }
+}
+
+fn texts(list: &[Node]) -> Option<Vec<String>> {
+    list.iter()
+        .map(|node| match &node.value {
+            Value::Text(text) => Some(text.clone()),
+            _ => None,
+        })
+        .collect()
 }
 
 #[expect(clippy::as_conversions, reason = "an integer in a configuration is far below 2^53")]
