@@ -139,7 +139,7 @@ const VENDORS: &[(&str, &[&str])] = &[
     ("clap", &["cli"]),
     ("clap_complete", &["cli"]),
     ("clap_mangen", &["cli"]),
-    ("hdrhistogram", &["pipeline/health.rs", "cli/bench.rs"]),
+    ("hdrhistogram", &["pipeline/health.rs", "cli/bench"]),
 ];
 
 fn sources() -> Vec<(PathBuf, String)> {

@@ -47,11 +47,6 @@ impl Buffer {
         Self { data, bytes, owner }
     }
 
-    /// Whether it is memory that an accelerator reads directly.
-    pub(super) fn is_pinned(&self) -> bool {
-        matches!(self.owner, Owner::Pinned(_))
-    }
-
     /// Its address.
     pub(super) fn data(&self) -> NonNull<u8> {
         self.data
@@ -88,6 +83,13 @@ impl Buffer {
                 _ => return None,
             })
         }
+    }
+
+    /// Its bytes.
+    #[inline]
+    pub(super) fn bytes(&self) -> &[u8] {
+        // SAFETY: this owns as many bytes, all initialised, and the result borrows it.
+        unsafe { NonNull::slice_from_raw_parts(self.data, self.bytes).as_ref() }
     }
 
     /// Its bytes, to be filled.

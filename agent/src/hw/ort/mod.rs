@@ -11,6 +11,7 @@
 
 mod buffer;
 mod cache;
+mod device;
 mod engine;
 mod failure;
 mod lane;

@@ -62,11 +62,15 @@ impl Session {
         self.session.as_ptr()
     }
 
-    /// Runs once on what is bound. Allocates nothing.
+    /// Runs once on what is bound, with options of its own if it has some. Allocates nothing.
     #[inline]
-    pub(super) fn run(&self, binding: &Binding) -> Result<(), Failure> {
+    pub(super) fn run(
+        &self,
+        binding: &Binding,
+        options: Option<&RunOptions>,
+    ) -> Result<(), Failure> {
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
-        let (session, options) = (self.session.as_ptr(), self.options.ptr());
+        let (session, options) = (self.session.as_ptr(), options.unwrap_or(&self.options).ptr());
         // SAFETY: all live for the call; what is bound outlives the binding (`lane`).
         checked(unsafe { (api().RunWithBinding)(session, options, binding.ptr()) })
     }
@@ -76,9 +80,7 @@ impl Session {
     pub(super) fn run_and_shrink(&self, binding: &Binding) -> Result<(), Failure> {
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         let options = RunOptions::new()?;
-        let (key, value) = (c"memory.enable_memory_arena_shrinkage", c"cpu:0");
-        // SAFETY: live for the call, which copies the texts.
-        checked(unsafe { (api().AddRunConfigEntry)(options.ptr(), key.as_ptr(), value.as_ptr()) })?;
+        options.set(c"memory.enable_memory_arena_shrinkage", c"cpu:0")?;
         // SAFETY: all live for the call; what is bound outlives the binding (`lane`).
         checked(unsafe {
             (api().RunWithBinding)(self.session.as_ptr(), options.ptr(), binding.ptr())
