@@ -11,6 +11,7 @@ use crate::hw::pages::{HUGE_PAGE, advise};
 use crate::pipeline::tensor::{Element, Elements, ElementsMut};
 
 use super::raw::HostAllocator;
+use super::turns;
 
 /// What the widest vector instructions like.
 const ALIGN: usize = 64;
@@ -37,7 +38,10 @@ unsafe impl Sync for Buffer {}
 impl Buffer {
     /// `bytes` bytes: from `host`, where there is one that has them, else ordinary memory.
     pub(super) fn new(bytes: usize, host: Option<&Arc<HostAllocator>>) -> Self {
-        let pinned = host.and_then(|host| Some((host.allocate(bytes.max(1)).ok()?, host)));
+        let pinned = host.and_then(|host| {
+            let _turn = turns::to_change();
+            Some((host.allocate(bytes.max(1)).ok()?, host))
+        });
         let (data, owner) = match pinned {
             Some((data, host)) => (data, Owner::Pinned(host.clone())),
             None => heap(bytes),
@@ -104,8 +108,11 @@ impl Drop for Buffer {
         match &self.owner {
             // SAFETY: allocated with this layout, by `heap`.
             Owner::Heap(layout) => unsafe { dealloc(self.data.as_ptr(), *layout) },
-            // SAFETY: allocated by this allocator, by `new`.
-            Owner::Pinned(host) => unsafe { host.free(self.data) },
+            Owner::Pinned(host) => {
+                let _turn = turns::to_change();
+                // SAFETY: allocated by this allocator, by `new`.
+                unsafe { host.free(self.data) }
+            }
         }
     }
 }

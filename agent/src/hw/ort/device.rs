@@ -12,6 +12,7 @@ use std::sync::Arc;
 use libloading::Library;
 
 use super::failure::Failure;
+use super::turns;
 
 /// The driver's library on every system that has CUDA, a Jetson too.
 const NAME: &str = "libcuda.so.1";
@@ -107,6 +108,7 @@ impl DeviceBuffer {
     /// `bytes` bytes, at least one.
     pub(super) fn new(device: &Arc<Device>, bytes: usize) -> Result<Self, Failure> {
         device.here()?;
+        let _turn = turns::to_change();
         let mut address = 0;
         // SAFETY: writes `address`, or returns a status.
         let status = unsafe { (device.allocate)(&raw mut address, bytes.max(1)) };
@@ -146,6 +148,7 @@ impl DeviceBuffer {
 
 impl Drop for DeviceBuffer {
     fn drop(&mut self) {
+        let _turn = turns::to_change();
         if self.device.here().is_ok() {
             // SAFETY: allocated by `new` and not used after. A status would only say that it could not be freed.
             unsafe { (self.device.free)(self.address) };

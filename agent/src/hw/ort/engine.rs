@@ -9,7 +9,7 @@ use crate::pipeline::engine::{Engine, EngineError, EngineReport, Lane, ModelFile
 use crate::pipeline::shape::{agree, extents};
 
 use super::cache::{self, Claim, Facts};
-use super::failure::{Failure, reason};
+use super::failure::{Failure, of_run, reason};
 use super::lane::{OrtLane, Shared};
 use super::library::Runtime;
 use super::machine;
@@ -290,7 +290,9 @@ impl Engine for OrtEngine {
             }
         }
         let Signature { inputs, outputs } = &self.signature;
-        Ok(Box::new(OrtLane::new(&self.shared, inputs, outputs, &sizes)?))
+        let mut lane = OrtLane::new(&self.shared, inputs, outputs, &sizes)?;
+        lane.record().map_err(of_run)?;
+        Ok(Box::new(lane))
     }
 
     fn report(&self) -> &EngineReport {

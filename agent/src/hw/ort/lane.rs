@@ -7,7 +7,7 @@
 use std::ffi::CString;
 use std::ptr::null;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicI32, Ordering};
 
 use crate::pipeline::engine::{EngineError, Lane};
 use crate::pipeline::shape::{Extents, bytes};
@@ -18,6 +18,13 @@ use super::device::{Device, DeviceBuffer};
 use super::failure::{Failure, of_run};
 use super::raw::{Binding, HostAllocator, MemoryInfo, RunOptions, Value};
 use super::session::{Session, kind_of};
+use super::turns;
+use super::warm::ones_where_integers;
+
+/// The number that says to the library: do not record this run.
+const NO_GRAPH: i32 = -1;
+/// Runs until it is certain that a graph was recorded: one to allocate, one to record, one to see that it is there.
+const RUNS_TO_RECORD: usize = 3;
 
 /// What lanes of an engine share.
 #[derive(Debug)]
@@ -29,7 +36,7 @@ pub(super) struct Shared {
     /// The accelerator's own memory, where one runs nodes.
     pub(super) device: Option<(Arc<Device>, MemoryInfo)>,
     /// Lanes so far, where runs are replayed: each has a CUDA graph of its own, with its own addresses.
-    pub(super) graphs: Option<AtomicU32>,
+    pub(super) graphs: Option<AtomicI32>,
     pub(super) session: Session,
 }
 
@@ -37,8 +44,10 @@ pub(super) struct Shared {
 #[derive(Debug)]
 pub(super) struct OrtLane {
     binding: Binding,
-    /// Where runs are replayed: which graph is this lane's.
+    /// Where runs are replayed: which graph is this lane's, once [`OrtLane::record`] was called.
     options: Option<RunOptions>,
+    /// Whether runs are being recorded as that graph.
+    records: bool,
     inputs: Vec<Bound>,
     outputs: Vec<Output>,
     /// Whether a run has succeeded, so that there is something to see.
@@ -147,10 +156,11 @@ impl OrtLane {
     ) -> Result<Self, EngineError> {
         let refuse = |failure: Failure| EngineError::Shape(failure.message().to_owned());
         let binding = Binding::new(shared.session.ptr()).map_err(refuse)?;
-        let number = shared.graphs.as_ref().map(|graphs| graphs.fetch_add(1, Ordering::Relaxed));
+        let unrecorded = shared.graphs.as_ref().map(|_| RunOptions::of_graph(NO_GRAPH));
         let mut lane = Self {
             binding,
-            options: number.map(RunOptions::of_graph).transpose().map_err(refuse)?,
+            options: unrecorded.transpose().map_err(refuse)?,
+            records: false,
             inputs: Vec::new(),
             outputs: Vec::new(),
             ran: false,
@@ -188,6 +198,21 @@ impl OrtLane {
         Ok(lane)
     }
 
+    /// Where runs are replayed: records this lane's, alone on the device. No later run of it is recorded, so that
+    /// none keeps other models' frames waiting.
+    pub(super) fn record(&mut self) -> Result<(), Failure> {
+        let Some(graphs) = &self.shared.graphs else { return Ok(()) };
+        self.options = Some(RunOptions::of_graph(graphs.fetch_add(1, Ordering::Relaxed))?);
+        self.inputs.iter_mut().for_each(|input| {
+            ones_where_integers(input.element, input.buffer.bytes_mut());
+        });
+        self.records = true;
+        let recorded = (0..RUNS_TO_RECORD).try_for_each(|_| self.run_raw());
+        (self.records, self.ran) = (false, false);
+        self.inputs.iter_mut().for_each(|input| input.buffer.bytes_mut().fill(0));
+        recorded
+    }
+
     /// Input `index`, of whatever type, as bytes to be filled.
     pub(super) fn input_bytes(&mut self, index: usize) -> Option<(Element, &mut [u8])> {
         let bound = self.inputs.get_mut(index)?;
@@ -213,6 +238,8 @@ impl OrtLane {
         if self.takes {
             self.untake()?;
         }
+        // A processor's runs are in nobody's way.
+        let _turn = self.shared.device.is_some().then(|| turns::to_run(self.records));
         for input in &self.inputs {
             input.send()?;
         }

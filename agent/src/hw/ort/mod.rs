@@ -23,6 +23,7 @@ mod providers;
 mod raw;
 mod replayed;
 mod session;
+mod turns;
 mod warm;
 
 pub use cache::{Facts, key};

@@ -131,7 +131,7 @@ impl RunOptions {
     }
 
     /// Those of runs that are replayed as CUDA graph number `graph` of their session.
-    pub(super) fn of_graph(graph: u32) -> Result<Self, Failure> {
+    pub(super) fn of_graph(graph: i32) -> Result<Self, Failure> {
         let this = Self::new()?;
         this.set(c"gpu_graph_id", &CString::new(graph.to_string())?)?;
         Ok(this)

@@ -16,6 +16,7 @@ use crate::pipeline::tensor::{Dim, Element, TensorSpec};
 
 use super::failure::{Failure, checked};
 use super::raw::{Binding, RunOptions, TypeInfo, api, taken_text, tensor_type};
+use super::turns;
 
 /// One loaded graph.
 #[derive(Debug)]
@@ -33,6 +34,7 @@ unsafe impl Sync for Session {}
 
 impl Drop for Session {
     fn drop(&mut self) {
+        let _turn = turns::to_change();
         // SAFETY: this owns the session, and nothing uses it after.
         unsafe { (api().ReleaseSession)(self.session.as_ptr()) }
     }
@@ -48,6 +50,7 @@ impl Session {
         let options = RunOptions::new()?;
         let path = CString::new(path.as_os_str().as_bytes())?;
         let mut out = null_mut();
+        let _turn = turns::to_change();
         // SAFETY: all live for the call; writes `out`, or returns a status.
         checked(unsafe {
             (api().CreateSession)(environment.ptr(), path.as_ptr(), builder.ptr(), &raw mut out)

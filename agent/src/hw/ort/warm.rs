@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU32;
+use std::sync::atomic::AtomicI32;
 
 use crate::pipeline::engine::{Lane, Signature};
 use crate::pipeline::shape::extents;
@@ -42,7 +42,7 @@ pub(super) fn warm(
         false => None,
     };
     let replays = options.tensorrt.cuda_graph || options.cuda.cuda_graph;
-    let graphs = (accelerated && replays).then(|| AtomicU32::new(1));
+    let graphs = (accelerated && replays).then(|| AtomicI32::new(1));
     let shared = Arc::new(Shared { host, cpu, device, graphs, session });
     let mut opened = Opened {
         shared,
@@ -120,7 +120,7 @@ pub(super) fn slim(opened: &Opened) -> Result<(), Failure> {
 
 /// A graph that divides an integer by a zero ends the process in older libraries (seen in 1.19; 1.31 answers an
 /// error). Ones are no worse an input.
-fn ones_where_integers(element: Element, bytes: &mut [u8]) {
+pub(super) fn ones_where_integers(element: Element, bytes: &mut [u8]) {
     let size = element.size_bytes().max(1);
     if matches!(
         element,
