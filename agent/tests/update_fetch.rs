@@ -313,7 +313,7 @@ fn what_came_whole_and_was_not_marked_is_verified_first() {
         if hole {
             here[4096..8192].fill(0);
         }
-        std::fs::write(partial.join("data"), here).unwrap();
+        vedette::disk::replace(&partial.join("data"), &here).unwrap();
         let server =
             serve(bytes.clone(), |_, asked, file, to| well(to, asked, file, "\"a\"", usize::MAX));
         assert_eq!(once(&server, &release, &blobs), Ok(()));

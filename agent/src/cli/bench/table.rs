@@ -1,7 +1,5 @@
 //! What was measured, for people and for programs.
 
-use std::fmt::Write;
-
 use serde::Serialize;
 
 use crate::pipeline::engine::EngineReport;
@@ -73,16 +71,16 @@ impl Measured {
     pub(super) fn table(&self) -> String {
         let mut text = format!("{}\nloaded and run once in {:.0} ms", self.title(), self.load_ms);
         if let Some(bytes) = self.resident_bytes {
-            let _ = write!(text, ", {} MiB resident", bytes >> 20);
+            text.push_str(&format!(", {} MiB resident", bytes >> 20));
         }
         for (provider, why) in &self.why_not {
-            let _ = write!(text, "\n{provider} does not run: {why}");
+            text.push_str(&format!("\n{provider} does not run: {why}"));
         }
         let heads =
             ["batch", "runs", "mean ms", "p50 ms", "p95 ms", "p99 ms", "items/s", "W", "J/item"];
         text.push('\n');
         for (head, width) in heads.iter().zip(WIDTHS) {
-            let _ = write!(text, "{head:>width$}");
+            text.push_str(&format!("{head:>width$}"));
         }
         for row in &self.rows {
             let cells = [
@@ -98,11 +96,11 @@ impl Measured {
             ];
             text.push('\n');
             for (cell, width) in cells.iter().zip(WIDTHS) {
-                let _ = write!(text, "{cell:>width$}");
+                text.push_str(&format!("{cell:>width$}"));
             }
         }
         for LeftOut { batch, why } in &self.left_out {
-            let _ = write!(text, "\n{batch:>6} left out: {why}");
+            text.push_str(&format!("\n{batch:>6} left out: {why}"));
         }
         text
     }
@@ -125,14 +123,13 @@ pub(super) fn side_by_side(one: &Measured, other: &Measured) -> String {
     );
     for row in &one.rows {
         if let Some(beside) = other.rows.iter().find(|beside| beside.batch == row.batch) {
-            let _ = write!(
-                text,
+            text.push_str(&format!(
                 "\n{:>6} {:>16.3} {:>16.3} {:>8.3}",
                 row.batch,
                 row.p50_ms,
                 beside.p50_ms,
                 row.p50_ms / beside.p50_ms
-            );
+            ));
         }
     }
     text
