@@ -10,12 +10,31 @@ use std::path::{Path, PathBuf};
 const MAY_NAME: &[(&str, &[&str])] = &[
     ("stop", &[]),
     ("report", &[]),
+    (
+        "api",
+        &[
+            "commands",
+            "config",
+            "disk",
+            "hw",
+            "mqtt",
+            "outbox",
+            "pipeline",
+            "report",
+            "said",
+            "stop",
+            "supervisor",
+            "telemetry",
+            "update",
+        ],
+    ),
     ("disk", &[]),
     ("said", &[]),
     ("recent", &[]),
     (
         "config",
         &[
+            "api",
             "commands",
             "disk",
             "homeassistant",
@@ -80,6 +99,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     (
         "app",
         &[
+            "api",
             "commands",
             "config",
             "disk",
@@ -127,6 +147,11 @@ const VENDORS: &[(&str, &[&str])] = &[
     ("turbojpeg", &["hw/jpeg.rs"]),
     ("reqwest", &["update/http.rs"]),
     ("rumqttc", &["mqtt"]),
+    ("axum", &["api"]),
+    ("hyper", &["api"]),
+    ("hyper_util", &["api"]),
+    ("http_body_util", &["api"]),
+    ("tokio_rustls", &["api/tls.rs", "api/server.rs"]),
     ("sd_notify", &["watchdog.rs"]),
     ("rustls_native_certs", &["mqtt/tls.rs"]),
     ("sled", &["outbox/store.rs"]),

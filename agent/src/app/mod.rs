@@ -1,5 +1,6 @@
 //! The composition root: opens everything, starts everything, drains with a deadline.
 
+mod api;
 mod engines;
 mod outside;
 mod releases;
@@ -31,6 +32,7 @@ use crate::report;
 use crate::said::{InfoParts, Said};
 use crate::stop::Stop;
 use crate::supervisor::{Supervisor, exit};
+use crate::telemetry::seen::Seen;
 use crate::update::{Booted, Live};
 use crate::watchdog;
 
@@ -99,6 +101,8 @@ struct House {
     open: Vec<commands::Pipeline>,
     link: Option<Link>,
     said: Arc<Said>,
+    /// The board, as it was seen last.
+    seen: Seen,
     /// Rung when a release was taken or left.
     changed: Arc<tokio::sync::Notify>,
     config: Arc<Config>,
@@ -142,6 +146,7 @@ impl House {
             open: Vec::new(),
             link,
             said,
+            seen: Seen::default(),
         };
         let reaper = house.reaper()?;
         let mut slots = Vec::new();
@@ -153,6 +158,7 @@ impl House {
         house.tell();
         let releases = house.take_releases(slots, state);
         house.watch_board();
+        house.serve_api(releases.as_ref());
         house.answer_outside(releases, asked);
         Ok(house)
     }

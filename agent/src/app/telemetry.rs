@@ -1,7 +1,7 @@
 //! What is watched: the board, and each pipeline that runs.
 
 use super::House;
-use crate::telemetry::worker::{self, Pipeline};
+use crate::telemetry::worker::{self, Ears, Pipeline};
 
 impl House {
     /// Starts to watch, where that is configured.
@@ -17,12 +17,8 @@ impl House {
                 rate_hz: configured.and_then(|pipeline| pipeline.source.rate_hz()),
             }
         });
-        worker::start(
-            settings,
-            pipelines.collect(),
-            self.link.as_ref(),
-            &self.said,
-            &self.supervisor,
-        );
+        let (link, said, seen) = (self.link.clone(), self.said.clone(), self.seen.clone());
+        let ears = Ears { link, said, seen };
+        worker::start(settings, pipelines.collect(), &ears, &self.supervisor);
     }
 }

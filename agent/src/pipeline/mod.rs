@@ -9,6 +9,7 @@ pub mod engine;
 pub mod frame;
 pub mod health;
 pub mod latest;
+pub mod meter;
 pub mod postprocess;
 pub mod preprocess;
 pub mod rgb;
