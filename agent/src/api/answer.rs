@@ -29,6 +29,11 @@ impl Refusal {
         Self { status, message, retry_after_s: None }
     }
 
+    /// The request makes no sense.
+    pub(super) fn bad(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, message)
+    }
+
     /// There is no such thing.
     pub(super) fn not_found(message: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_FOUND, message)
@@ -47,6 +52,22 @@ impl Refusal {
     /// Whoever asks has not said who it is.
     pub(super) fn unknown(message: impl Into<String>) -> Self {
         Self::new(StatusCode::UNAUTHORIZED, message)
+    }
+
+    /// It cannot be done as things are.
+    pub(super) fn conflict(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::CONFLICT, message)
+    }
+
+    /// There is too much to do already.
+    pub(super) fn busy(message: impl Into<String>) -> Self {
+        Self { retry_after_s: Some(1), ..Self::new(StatusCode::TOO_MANY_REQUESTS, message) }
+    }
+
+    /// Not now.
+    pub(super) fn unavailable(message: impl Into<String>, retry_after_s: u32) -> Self {
+        let refusal = Self::new(StatusCode::SERVICE_UNAVAILABLE, message);
+        Self { retry_after_s: Some(retry_after_s), ..refusal }
     }
 
     /// The request took longer to arrive, or to be done, than it may.

@@ -13,10 +13,15 @@
 
 mod answer;
 mod guard;
+mod history;
+mod live;
 mod metrics;
+mod page;
 mod ready;
+mod releases;
 mod server;
 mod settings;
+mod slow;
 mod status;
 mod tls;
 mod traffic;
@@ -40,12 +45,13 @@ struct Api {
     settings: ApiSettings,
     view: View,
     traffic: traffic::Traffic,
+    viewers: live::Viewers,
 }
 
 /// Starts to answer.
 pub fn start(settings: &ApiSettings, view: View, supervisor: &Supervisor) {
-    let api =
-        Arc::new(Api { settings: settings.clone(), view, traffic: traffic::Traffic::default() });
+    let (traffic, viewers) = (traffic::Traffic::default(), live::Viewers::default());
+    let api = Arc::new(Api { settings: settings.clone(), view, traffic, viewers });
     let stop = supervisor.stop().clone();
     supervisor.run("api", move || server::serve(api.clone(), stop.clone()));
 }
@@ -62,6 +68,10 @@ fn routes(api: &Arc<Api>) -> Router {
         .merge(ready::routes())
         .merge(metrics::routes())
         .merge(status::routes())
+        .merge(slow::routes())
+        .merge(history::routes())
+        .merge(live::routes())
+        .merge(page::routes())
         .merge(changes)
         .fallback(unknown)
         .method_not_allowed_fallback(wrong_method)
@@ -73,7 +83,7 @@ fn routes(api: &Arc<Api>) -> Router {
 
 /// Those that change something, behind the token.
 fn changes() -> Router<Arc<Api>> {
-    Router::new()
+    releases::changes()
 }
 
 async fn unknown(uri: Uri) -> Refusal {

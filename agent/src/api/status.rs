@@ -21,7 +21,7 @@ pub(super) fn routes() -> Router<Arc<Api>> {
 
 /// How the device does.
 #[derive(Debug, Serialize)]
-struct Status {
+pub(super) struct Status {
     agent_version: &'static str,
     uptime_ms: u64,
     /// Whether it does what it is there for; else `reasons` say why not.
@@ -101,7 +101,7 @@ async fn status(State(api): State<Arc<Api>>) -> Response {
     json(StatusCode::OK, &now(&api))
 }
 
-fn now(api: &Api) -> Status {
+pub(super) fn now(api: &Api) -> Status {
     let (view, reasons) = (&api.view, ready::reasons(api));
     let (facts, sample) = ((view.facts)(), view.seen.last());
     let standings = view.releases.iter().flat_map(|desk| desk.standings());

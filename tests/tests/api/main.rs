@@ -3,6 +3,7 @@
 mod dashboards;
 mod limits;
 mod metrics;
+mod page;
 mod status;
 
 use anyhow::Result;
