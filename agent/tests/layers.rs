@@ -17,6 +17,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "config",
             "disk",
             "hw",
+            "model",
             "mqtt",
             "outbox",
             "pipeline",

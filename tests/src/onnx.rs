@@ -13,7 +13,27 @@ pub enum Element {
     I64,
     /// True or false, a byte.
     Bool,
+    /// Another one, by ONNX's number.
+    Number(u64),
 }
+
+/// Every type of elements, by its name in `model.toml`.
+pub const ELEMENTS: [(&str, u64); 14] = [
+    ("f32", 1),
+    ("u8", 2),
+    ("i8", 3),
+    ("u16", 4),
+    ("i16", 5),
+    ("i32", 6),
+    ("i64", 7),
+    ("string", 8),
+    ("bool", 9),
+    ("f16", 10),
+    ("f64", 11),
+    ("u32", 12),
+    ("u64", 13),
+    ("bf16", 16),
+];
 
 impl Element {
     fn number(self) -> u64 {
@@ -21,6 +41,7 @@ impl Element {
             Self::F32 => 1,
             Self::I64 => 7,
             Self::Bool => 9,
+            Self::Number(number) => number,
         }
     }
 }
@@ -115,6 +136,16 @@ impl Graph {
         self.add(field, &value_info(name, element, shape))
     }
 
+    /// Adds an input (or, where `out`, an output) of any type whose first extent is free and called `n`.
+    #[must_use]
+    pub fn batched(self, out: bool, name: &str, element: Element, rest: &[u64]) -> Self {
+        let free = Fields::default().message(1, &Fields::default().bytes(2, "n"));
+        let dims = rest
+            .iter()
+            .fold(free, |dims, extent| dims.message(1, &Fields::default().number(1, *extent)));
+        self.add(if out { 12 } else { 11 }, &info(name, element, &dims))
+    }
+
     /// Adds a node that makes `output` of `inputs`.
     #[must_use]
     pub fn node(self, operator: &str, inputs: &[&str], output: &str) -> Self {
@@ -152,8 +183,100 @@ fn value_info(name: &str, element: Element, shape: &[u64]) -> Fields {
     let dims = shape.iter().fold(Fields::default(), |dims, extent| {
         dims.message(1, &Fields::default().number(1, *extent))
     });
-    let tensor = Fields::default().number(1, element.number()).message(2, &dims);
+    info(name, element, &dims)
+}
+
+fn info(name: &str, element: Element, dims: &Fields) -> Fields {
+    let tensor = Fields::default().number(1, element.number()).message(2, dims);
     Fields::default().bytes(1, name).message(2, &Fields::default().message(1, &tensor))
+}
+
+/// A model that gives back what it gets: an input and an output of each type, `n` times 2.
+#[must_use]
+pub fn echo() -> Vec<u8> {
+    let graph = ELEMENTS.iter().fold(Graph::new(16), |graph, (name, number)| {
+        let (input, output) = (format!("in_{name}"), format!("out_{name}"));
+        let element = Element::Number(*number);
+        let graph = graph.batched(false, &input, element, &[2]);
+        graph.node("Identity", &[&input], &output).batched(true, &output, element, &[2])
+    });
+    graph.file()
+}
+
+/// `model.toml` of [`echo`].
+#[must_use]
+pub fn echo_toml() -> String {
+    let head = "schema = 1\nname = \"echo\"\nversion = \"1.0.0\"\ntask = \"raw\"\n";
+    let tensors = ELEMENTS.iter().map(|(name, _)| {
+        let tensor = |role: &str, prefix: &str| {
+            format!(
+                "[[{role}]]\nname = \"{prefix}_{name}\"\ntype = \"{name}\"\nshape = [\"n\", 2]\n"
+            )
+        };
+        tensor("input", "in") + &tensor("output", "out")
+    });
+    head.to_owned() + &tensors.collect::<String>()
+}
+
+/// A model that says twice what it gets, three numbers an item, and how much that is together.
+#[must_use]
+pub fn double() -> Vec<u8> {
+    Graph::new(13)
+        .batched(false, "x", Element::F32, &[3])
+        .node("Add", &["x", "x"], "twice")
+        .node("Neg", &["x"], "minus")
+        .batched(true, "twice", Element::F32, &[3])
+        .batched(true, "minus", Element::F32, &[3])
+        .file()
+}
+
+/// `model.toml` of [`double`] and [`slow_double`].
+pub const DOUBLE_TOML: &str = r#"schema = 1
+name = "double"
+version = "1.0.0"
+task = "raw"
+labels = ["a", "b", "c"]
+
+[[input]]
+name = "x"
+type = "f32"
+shape = ["n", 3]
+
+[[output]]
+name = "twice"
+type = "f32"
+shape = ["n", 3]
+
+[[output]]
+name = "minus"
+type = "f32"
+shape = ["n", 3]
+"#;
+
+/// The same as [`double`], after so many rounds of work that change nothing.
+#[must_use]
+pub fn slow_double(rounds: usize) -> Vec<u8> {
+    let ones: Vec<u8> = (0..512 * 512).flat_map(|_| 0.001_f32.to_le_bytes()).collect();
+    let mut graph = Graph::new(13)
+        .batched(false, "x", Element::F32, &[3])
+        .tensor("ones", Element::F32, &[512, 512], &ones)
+        .constant("zero", 0.0)
+        .node("ReduceMean", &["x"], "mean")
+        .node("Add", &["ones", "mean"], "w0");
+    for number in 0..rounds {
+        graph = graph.node("MatMul", &[&format!("w{number}"), "ones"], &format!("w{}", number + 1));
+    }
+    graph
+        .node("ReduceMean", &[&format!("w{rounds}")], "worked")
+        .node("Mul", &["worked", "zero"], "nothing0")
+        .tensor("one", Element::I64, &[1], &1_i64.to_le_bytes())
+        .node("Reshape", &["nothing0", "one"], "nothing")
+        .node("Add", &["x", "nothing"], "same")
+        .node("Add", &["same", "same"], "twice")
+        .node("Neg", &["same"], "minus")
+        .batched(true, "twice", Element::F32, &[3])
+        .batched(true, "minus", Element::F32, &[3])
+        .file()
 }
 
 /// Side of the picture that the models made here take.

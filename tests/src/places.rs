@@ -41,6 +41,21 @@ pub fn onnxruntime() -> Result<PathBuf> {
     Ok(path)
 }
 
+/// The Python that has other people's clients of the API: `VEDETTE_TEST_PYTHON_API`.
+///
+/// # Errors
+/// The variable is not set or names no file; says how to get it.
+pub fn python_api() -> Result<PathBuf> {
+    let advice = "run scripts/test, or `eval \"$(scripts/test --env)\"` before a run by hand";
+    let path = std::env::var_os("VEDETTE_TEST_PYTHON_API").filter(|path| !path.is_empty());
+    let path =
+        PathBuf::from(path.with_context(|| {
+            format!("VEDETTE_TEST_PYTHON_API does not name a Python: {advice}")
+        })?);
+    ensure!(path.is_file(), "VEDETTE_TEST_PYTHON_API: no file `{}`: {advice}", path.display());
+    Ok(path)
+}
+
 /// The root of the checkout that this was built from.
 #[must_use]
 pub fn repository() -> &'static Path {

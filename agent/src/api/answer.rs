@@ -44,6 +44,11 @@ impl Refusal {
         Self::new(StatusCode::METHOD_NOT_ALLOWED, message)
     }
 
+    /// It is larger than it may be.
+    pub(super) fn too_large(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, message)
+    }
+
     /// Whoever asks may not.
     pub(super) fn forbidden(message: impl Into<String>) -> Self {
         Self::new(StatusCode::FORBIDDEN, message)

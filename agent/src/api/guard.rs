@@ -1,4 +1,5 @@
-//! What stands before every route: the time that a request may take, who may change something, what a browser may do.
+//! What stands before every route: the time that a request may take, who may change something, what
+//! a browser may do.
 
 use std::sync::Arc;
 
@@ -60,7 +61,8 @@ fn same(one: &str, other: &str) -> bool {
     Sha256::digest(one) == Sha256::digest(other)
 }
 
-/// Tells browsers to take nothing for anything else, to keep nothing, and to show it in nobody's frame.
+/// Tells browsers to take nothing for anything else, to keep nothing, and to show it in nobody's
+/// frame.
 pub(super) async fn headers(request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     let headers = response.headers_mut();

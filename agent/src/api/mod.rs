@@ -1,22 +1,28 @@
-//! What a program on the same machine or network may ask over HTTP: health, metrics, status, predictions.
+//! What a program on the same machine or network may ask over HTTP: health, metrics, status,
+//! predictions.
 //!
 //! ```text
 //! connection ─▶ server (places, TLS, time) ─▶ route ─▶ one file of this folder ─▶ View (what the daemon knows)
 //! ```
 //!
-//! A group of routes is a file with `pub(super) fn routes() -> Router<Arc<Api>>`, and its line in [`routes`]. Those that
-//! change something go into [`changes`], behind the token.
+//! A group of routes is a file with `pub(super) fn routes() -> Router<Arc<Api>>`, and its line in
+//! [`routes`]. Those that change something go into [`changes`], behind the token.
 //!
-//! Everything here runs on one thread of its own, which asks for less than those of the data path. **Invariants:** no
-//! request waits for a frame and no frame for a request; a bad request is answered by an error that says what was
-//! expected, never by a panic; connections, bodies and times have bounds. `tests/tests/api/` asks a real daemon.
+//! Everything here runs on one thread of its own, which asks for less than those of the data path.
+//! **Invariants:** no request waits for a frame and no frame for a request; a bad request is
+//! answered by an error that says what was expected, never by a panic; connections, bodies and
+//! times have bounds. `tests/tests/api/` asks a real daemon.
 
 mod answer;
+mod body;
 mod guard;
 mod history;
 mod live;
 mod metrics;
+mod models;
+mod oip;
 mod page;
+mod predict;
 mod ready;
 mod releases;
 mod server;
@@ -26,6 +32,7 @@ mod status;
 mod tls;
 mod traffic;
 mod view;
+mod work;
 
 use std::sync::Arc;
 
@@ -33,7 +40,8 @@ use axum::Router;
 use axum::http::Uri;
 use axum::middleware::{from_fn, from_fn_with_state};
 
-pub use settings::{ApiSettings, Identity};
+pub use models::{Models, Version};
+pub use settings::{ApiSettings, Identity, WorkSettings};
 pub use view::{Pipeline, View};
 
 use crate::supervisor::Supervisor;
@@ -46,24 +54,29 @@ struct Api {
     view: View,
     traffic: traffic::Traffic,
     viewers: live::Viewers,
+    room: body::Room,
+    shelf: models::Shelf,
+    work: Arc<work::Work>,
 }
 
 /// Starts to answer.
 pub fn start(settings: &ApiSettings, view: View, supervisor: &Supervisor) {
-    let (traffic, viewers) = (traffic::Traffic::default(), live::Viewers::default());
-    let api = Arc::new(Api { settings: settings.clone(), view, traffic, viewers });
+    let api = Arc::new(Api {
+        settings: settings.clone(),
+        traffic: traffic::Traffic::default(),
+        viewers: live::Viewers::default(),
+        room: body::Room::new(settings.body_bytes),
+        work: work::Work::new(&settings.work, view.models.cache.clone()),
+        shelf: models::Shelf::new(view.models.clone()),
+        view,
+    });
     let stop = supervisor.stop().clone();
     supervisor.run("api", move || server::serve(api.clone(), stop.clone()));
 }
 
 /// Every route.
 fn routes(api: &Arc<Api>) -> Router {
-    let changes = changes();
-    // A router without routes takes no layer.
-    let changes = match changes.has_routes() {
-        true => changes.route_layer(from_fn_with_state(api.clone(), guard::token)),
-        false => changes,
-    };
+    let changes = changes().route_layer(from_fn_with_state(api.clone(), guard::token));
     Router::new()
         .merge(ready::routes())
         .merge(metrics::routes())
@@ -72,6 +85,8 @@ fn routes(api: &Arc<Api>) -> Router {
         .merge(history::routes())
         .merge(live::routes())
         .merge(page::routes())
+        .merge(oip::routes())
+        .merge(predict::routes())
         .merge(changes)
         .fallback(unknown)
         .method_not_allowed_fallback(wrong_method)
@@ -83,7 +98,7 @@ fn routes(api: &Arc<Api>) -> Router {
 
 /// Those that change something, behind the token.
 fn changes() -> Router<Arc<Api>> {
-    releases::changes()
+    releases::changes().merge(oip::changes())
 }
 
 async fn unknown(uri: Uri) -> Refusal {

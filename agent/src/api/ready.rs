@@ -13,7 +13,8 @@ use serde::Serialize;
 use super::answer::json;
 use super::{Api, Pipeline};
 
-/// How long a pipeline may be without a frame: a camera that is plugged in again is seen within this.
+/// How long a pipeline may be without a frame: a camera that is plugged in again is seen within
+/// this.
 const SILENCE: Duration = Duration::from_secs(30);
 /// The same in frames of its own source, for one that gives a frame a minute.
 const SILENCE_PERIODS: f64 = 3.0;
@@ -41,7 +42,8 @@ async fn readyz(State(api): State<Arc<Api>>) -> Response {
     json(status, &Ready { ready, reasons })
 }
 
-/// Why the daemon does not do what it is there for. A broker that is away is no reason: offline is normal.
+/// Why the daemon does not do what it is there for. A broker that is away is no reason: offline is
+/// normal.
 pub(super) fn reasons(api: &Api) -> Vec<String> {
     let mut reasons: Vec<String> = api.view.pipelines.iter().filter_map(silent).collect();
     if api.view.stop.said() {

@@ -20,7 +20,8 @@ use crate::report;
 use crate::stop::Stop;
 use crate::supervisor::Failure;
 
-/// Longest time for a request's head, and for a connection without a request: clients keep theirs between two.
+/// Longest time for a request's head, and for a connection without a request: clients keep theirs
+/// between two.
 const HEAD: Duration = Duration::from_secs(60);
 /// Largest head, in bytes.
 const HEAD_BYTES_MAX: usize = 64 << 10;
@@ -61,6 +62,9 @@ fn run(api: &Arc<Api>, stop: &Stop) -> Result<(), Failure> {
         .map_err(|error| Failure::retry("no runtime for the API", error))?;
     let ended = runtime.block_on(listen(api, stop));
     runtime.shutdown_background();
+    if stop.said() {
+        api.work.end();
+    }
     ended
 }
 
@@ -136,7 +140,8 @@ async fn greet(stream: TcpStream, acceptor: Option<TlsAcceptor>, router: Router,
     }
 }
 
-/// Serves one connection until it ends; once the daemon stops, until the answer that is on its way has ended.
+/// Serves one connection until it ends; once the daemon stops, until the answer that is on its way
+/// has ended.
 async fn talk(stream: impl AsyncRead + AsyncWrite + Unpin, router: Router, stop: &Stop) {
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())

@@ -6,7 +6,8 @@ use std::time::Duration;
 use crate::config::Section;
 use crate::mqtt::Secret;
 
-/// Where it listens: nobody but this machine, on the port that clients of the inference protocol try first.
+/// Where it listens: nobody but this machine, on the port that clients of the inference protocol
+/// try first.
 const LISTEN_DEFAULT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 8000);
 /// Largest body: a batch of three pictures of 640 pixels a side in f32 has 15 MB.
 const BODY_MB_DEFAULT: usize = 16;
@@ -16,10 +17,72 @@ const BODY_MB: std::ops::RangeInclusive<usize> = 1..=1024;
 const TIMEOUT_S_DEFAULT: u64 = 30;
 /// An hour: a model whose engine must be built first takes minutes.
 const TIMEOUT_S: std::ops::RangeInclusive<u64> = 1..=3600;
-/// Connections at one time: more than a device's own programs have. Others wait in the system's queue.
+/// Connections at one time: more than a device's own programs have. Others wait in the system's
+/// queue.
 const CONNECTIONS_DEFAULT: usize = 64;
 /// Each takes some kilobytes.
 const CONNECTIONS: std::ops::RangeInclusive<usize> = 1..=4096;
+
+/// Requests that wait for a run, of all models together: what a slow model does in a few seconds.
+const QUEUE_DEFAULT: usize = 64;
+/// What waits holds its body, which has a bound of its own.
+const QUEUE: std::ops::RangeInclusive<usize> = 1..=4096;
+/// Runs at one time: one leaves the other processors to the frames.
+const RUNNERS_DEFAULT: usize = 1;
+/// Each is a thread.
+const RUNNERS: std::ops::RangeInclusive<usize> = 1..=16;
+/// Processors of one run.
+const THREADS_DEFAULT: u16 = 1;
+/// 0 is the library's choice, which is all.
+const THREADS: std::ops::RangeInclusive<u16> = 1..=64;
+/// Items in one run, where requests wait for one: on an accelerator eight take little longer than
+/// one.
+const BATCH_MAX_DEFAULT: usize = 8;
+/// More than any board has memory for.
+const BATCH_MAX: std::ops::RangeInclusive<usize> = 1..=256;
+/// How long a request waits for others, in milliseconds: nobody waits unless that was asked for.
+const BATCH_DELAY_MS: std::ops::RangeInclusive<u64> = 0..=1000;
+
+/// How requests are run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WorkSettings {
+    /// Requests that wait at one time.
+    pub queue: usize,
+    /// Runs at one time.
+    pub runners: usize,
+    /// Processors of one run.
+    pub threads: u16,
+    /// Items of several requests in one run, where the model's batch is free; 1: each has its own.
+    pub batch_max: usize,
+    /// How long a request waits for others to go with it.
+    pub batch_delay: Duration,
+}
+
+impl Default for WorkSettings {
+    fn default() -> Self {
+        Self {
+            queue: QUEUE_DEFAULT,
+            runners: RUNNERS_DEFAULT,
+            threads: THREADS_DEFAULT,
+            batch_max: BATCH_MAX_DEFAULT,
+            batch_delay: Duration::ZERO,
+        }
+    }
+}
+
+impl WorkSettings {
+    fn read(section: &Section<'_>) -> Self {
+        let own = Self::default();
+        let delay = section.integer("batch_delay_ms", BATCH_DELAY_MS).map(Duration::from_millis);
+        Self {
+            queue: section.integer("queue", QUEUE).unwrap_or(own.queue),
+            runners: section.integer("runners", RUNNERS).unwrap_or(own.runners),
+            threads: section.integer("threads", THREADS).unwrap_or(own.threads),
+            batch_max: section.integer("batch_max", BATCH_MAX).unwrap_or(own.batch_max),
+            batch_delay: delay.unwrap_or(own.batch_delay),
+        }
+    }
+}
 
 /// A certificate and its key.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,6 +108,8 @@ pub struct ApiSettings {
     pub timeout: Duration,
     /// Connections at one time.
     pub connections: usize,
+    /// How requests are run.
+    pub work: WorkSettings,
 }
 
 impl Default for ApiSettings {
@@ -56,6 +121,7 @@ impl Default for ApiSettings {
             body_bytes: BODY_MB_DEFAULT << 20,
             timeout: Duration::from_secs(TIMEOUT_S_DEFAULT),
             connections: CONNECTIONS_DEFAULT,
+            work: WorkSettings::default(),
         }
     }
 }
@@ -97,6 +163,7 @@ impl ApiSettings {
         if let Some(count) = section.integer("connections", CONNECTIONS) {
             settings.connections = count;
         }
+        settings.work = WorkSettings::read(section);
         settings
     }
 }

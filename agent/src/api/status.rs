@@ -1,4 +1,5 @@
-//! `/v1/status`: all that `vedette status` knows, and how the pipelines, the board and the broker do.
+//! `/v1/status`: all that `vedette status` knows, and how the pipelines, the board and the broker
+//! do.
 
 use std::sync::Arc;
 

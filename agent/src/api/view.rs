@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::models::Models;
 use crate::commands::{self, ReadFacts};
 use crate::mqtt::Link;
 use crate::said::Said;
@@ -31,6 +32,8 @@ pub struct View {
     pub pipelines: Vec<Pipeline>,
     /// What runs the models.
     pub facts: ReadFacts,
+    /// The models that can be asked.
+    pub models: Models,
     /// The way to the models that take releases, where any do.
     pub releases: Option<update::Desk>,
     /// The broker, where there is one.

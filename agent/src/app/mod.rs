@@ -158,7 +158,7 @@ impl House {
         house.tell();
         let releases = house.take_releases(slots, state);
         house.watch_board();
-        house.serve_api(releases.as_ref());
+        house.serve_api(releases.as_ref(), state.path());
         house.answer_outside(releases, asked);
         Ok(house)
     }

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::tensor::{ElementsMut, TensorSpec, View};
+use super::value::Value;
 
 /// What a model takes and gives, as its own graph says.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -116,6 +117,17 @@ pub trait Engine: Send + Sync {
     /// # Errors
     /// [`EngineError::Shape`] where the model's batch is fixed to another number or another dimension is free.
     fn lane(&self, batch: usize) -> Result<Box<dyn Lane>, EngineError>;
+
+    /// Runs the model once on `inputs`, which are all of its inputs in the signature's order, of any extents that the
+    /// graph takes; returns those `outputs`. For requests: a frame has a lane.
+    ///
+    /// # Errors
+    /// [`EngineError::Shape`] where the engine takes no requests, or not these; else as [`Lane::run`].
+    fn infer(&self, inputs: &[Value], outputs: &[usize]) -> Result<Vec<Value>, EngineError> {
+        let (given, wanted) = (inputs.len(), outputs.len());
+        let what = format!("this engine takes no requests ({given} inputs, {wanted} outputs)");
+        Err(EngineError::Shape(what))
+    }
 
     /// What really runs it.
     fn report(&self) -> &EngineReport;

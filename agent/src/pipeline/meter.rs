@@ -1,12 +1,15 @@
-//! How long something took, counted in buckets that any thread may add to: a histogram as Prometheus has it.
+//! How long something took, counted in buckets that any thread may add to: a histogram as
+//! Prometheus has it.
 //!
-//! Counts only ever grow, so that whoever reads twice can subtract; nothing is allocated and nobody waits.
+//! Counts only ever grow, so that whoever reads twice can subtract; nothing is allocated and nobody
+//! waits.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// Upper bounds of the buckets in microseconds: from a small model on an accelerator (a quarter of a millisecond)
-/// to a large one on a processor, each some two to two and a half times the one before.
+/// Upper bounds of the buckets in microseconds: from a small model on an accelerator (a quarter of
+/// a millisecond) to a large one on a processor, each some two to two and a half times the one
+/// before.
 pub const BOUNDS_US: [u64; 14] = [
     100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000,
     1_000_000, 2_500_000,

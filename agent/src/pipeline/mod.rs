@@ -19,4 +19,5 @@ pub mod sink;
 pub mod snapshot;
 pub mod source;
 pub mod tensor;
+pub mod value;
 pub mod worker;

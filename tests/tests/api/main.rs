@@ -3,8 +3,11 @@
 mod dashboards;
 mod limits;
 mod metrics;
+mod oip;
 mod page;
+mod predict;
 mod status;
+mod triton;
 
 use anyhow::Result;
 use tests::bench::{self, BRIGHTNESS};

@@ -1,4 +1,5 @@
-//! The families of the board, as it was sampled last: base units, so that dashboards need not know ours.
+//! The families of the board, as it was sampled last: base units, so that dashboards need not know
+//! ours.
 
 use std::collections::BTreeMap;
 

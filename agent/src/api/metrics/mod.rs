@@ -1,11 +1,13 @@
 //! `/metrics`: everything that is counted, in Prometheus' text format.
 //!
-//! Each file of this folder writes the families of one room of the house. Names follow Prometheus' own rules (base
-//! units, `_total`), which promtool checks in `tests/tests/api/`; what is not known is left out, never 0.
+//! Each file of this folder writes the families of one room of the house. Names follow Prometheus'
+//! own rules (base units, `_total`), which promtool checks in `tests/tests/api/`; what is not known
+//! is left out, never 0.
 
 mod board;
 mod daemon;
 mod data_path;
+mod requests;
 mod text;
 
 use std::sync::Arc;
@@ -36,6 +38,7 @@ fn render(api: &Api) -> String {
     let mut text = Text::new();
     daemon::write(api, &mut text);
     data_path::write(api, &mut text);
+    requests::write(api, &mut text);
     if let Some(sample) = api.view.seen.last() {
         board::write(&sample, &mut text);
     }

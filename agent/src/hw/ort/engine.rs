@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use crate::pipeline::engine::{Engine, EngineError, EngineReport, Lane, ModelFiles, Signature};
 use crate::pipeline::shape::{agree, extents};
+use crate::pipeline::value::Value;
 
 use super::cache::{self, Claim, Facts};
 use super::failure::{Failure, of_run, reason};
@@ -17,6 +18,7 @@ use super::options::{Options, Provider};
 use super::profile;
 use super::providers::{Kept, builder, register, threads};
 use super::replayed::follows_inputs;
+use super::request;
 use super::session::Session;
 use super::warm::{Opened, slim, warm};
 
@@ -293,6 +295,10 @@ impl Engine for OrtEngine {
         let mut lane = OrtLane::new(&self.shared, inputs, outputs, &sizes)?;
         lane.record().map_err(of_run)?;
         Ok(Box::new(lane))
+    }
+
+    fn infer(&self, inputs: &[Value], outputs: &[usize]) -> Result<Vec<Value>, EngineError> {
+        request::run(&self.shared, &self.signature, inputs, outputs)
     }
 
     fn report(&self) -> &EngineReport {

@@ -144,6 +144,16 @@ impl RunOptions {
 }
 
 impl Value {
+    /// A value that the library gave away.
+    pub(super) fn owned(value: *mut OrtValue) -> Result<Self, Failure> {
+        NonNull::new(value).map(Self).ok_or_else(|| Failure::new("the library answered nothing"))
+    }
+
+    /// What a constructor of the library wrote.
+    pub(super) fn made(status: OrtStatusPtr, out: *mut OrtValue) -> Result<Self, Failure> {
+        made(status, out).map(Self)
+    }
+
     /// A tensor over `bytes` bytes at `data`.
     ///
     /// # Safety

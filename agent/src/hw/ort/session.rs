@@ -1,7 +1,7 @@
 //! One loaded graph: what it takes and gives, and its runs.
 #![expect(unsafe_code, reason = "the C interface")]
 
-use std::ffi::{CStr, CString};
+use std::ffi::{CStr, CString, c_char};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::ptr::{NonNull, null_mut};
@@ -9,13 +9,13 @@ use std::sync::{Mutex, PoisonError};
 
 use ort::AsPointer;
 use ort::session::builder::SessionBuilder;
-use ort::sys::{ONNXTensorElementDataType as Kind, OrtSession};
+use ort::sys::{ONNXTensorElementDataType as Kind, OrtSession, OrtValue};
 
 use crate::pipeline::engine::Signature;
 use crate::pipeline::tensor::{Dim, Element, TensorSpec};
 
 use super::failure::{Failure, checked};
-use super::raw::{Binding, RunOptions, TypeInfo, api, taken_text, tensor_type};
+use super::raw::{Binding, RunOptions, TypeInfo, Value, api, taken_text, tensor_type};
 use super::turns;
 
 /// One loaded graph.
@@ -76,6 +76,40 @@ impl Session {
         let (session, options) = (self.session.as_ptr(), options.unwrap_or(&self.options).ptr());
         // SAFETY: all live for the call; what is bound outlives the binding (`lane`).
         checked(unsafe { (api().RunWithBinding)(session, options, binding.ptr()) })
+    }
+
+    /// Runs once on `inputs` of these names, and returns the outputs of `wanted` names. Takes its turn where runs do
+    /// (`alone`): a processor runs several at once.
+    pub(super) fn run_values(
+        &self,
+        names: &[CString],
+        inputs: &[*const OrtValue],
+        wanted: &[CString],
+        alone: bool,
+    ) -> Result<Vec<Value>, Failure> {
+        let _turn = alone.then(|| self.turn.lock().unwrap_or_else(PoisonError::into_inner));
+        // What is recorded on the device at this moment would be lost.
+        let _device = alone.then(|| turns::to_run(false));
+        let pointers = |names: &[CString]| -> Vec<*const c_char> {
+            names.iter().map(|name| name.as_ptr()).collect()
+        };
+        let (names, wanted) = (pointers(names), pointers(wanted));
+        let mut outputs = vec![null_mut(); wanted.len()];
+        // SAFETY: all live for the call, and there are as many inputs as names; the library writes as many outputs.
+        let status = unsafe {
+            (api().Run)(
+                self.session.as_ptr(),
+                self.options.ptr().cast_const(),
+                names.as_ptr(),
+                inputs.as_ptr(),
+                inputs.len().min(names.len()),
+                wanted.as_ptr(),
+                wanted.len(),
+                outputs.as_mut_ptr(),
+            )
+        };
+        checked(status)?;
+        outputs.into_iter().map(Value::owned).collect()
     }
 
     /// The same, and gives back to the C library what the processor's arena no longer uses at its end. Fails

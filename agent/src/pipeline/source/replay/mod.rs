@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 
 pub use self::picture::PictureError;
-pub(crate) use self::picture::load;
+pub(crate) use self::picture::{load, understand};
 use self::stream::{Found, Stream};
 use super::pace::{Pace, Ticker};
 use super::{Next, Source, SourceError, SourceSpec};

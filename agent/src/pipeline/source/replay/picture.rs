@@ -83,6 +83,14 @@ pub(crate) fn load(
     buffer.clear();
     let most = u64::try_from(FILE_BYTES_MAX).unwrap_or(u64::MAX);
     file.take(most.saturating_add(1)).read_to_end(buffer).map_err(PictureError::Read)?;
+    understand(buffer, frame)
+}
+
+/// The same for a file that is in `buffer` already.
+///
+/// # Errors
+/// As [`load`].
+pub(crate) fn understand(buffer: &mut Vec<u8>, frame: &mut Frame) -> Result<(), PictureError> {
     match buffer.as_slice() {
         [] => Err(PictureError::Empty),
         bytes if bytes.len() > FILE_BYTES_MAX => Err(PictureError::Long),

@@ -1,0 +1,84 @@
+//! Takes in a request's body: never more than it may have, and never more of all bodies together
+//! than there is room for.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use hyper::body::Body as _;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::answer::Refusal;
+
+/// What room is given out in.
+const UNIT_BYTES: usize = 1 << 10;
+/// Bodies of the largest size for which there is room at one time. More would be a board's memory.
+const LARGEST_AT_ONCE: usize = 4;
+
+/// The room for bodies.
+#[derive(Debug, Clone)]
+pub(super) struct Room {
+    units: Arc<Semaphore>,
+    largest_bytes: usize,
+}
+
+/// A body, and its room, which is given back with it.
+#[derive(Debug)]
+pub(super) struct Taken {
+    pub(super) bytes: Bytes,
+    _room: OwnedSemaphorePermit,
+}
+
+impl Room {
+    /// Room for bodies of at most `largest_bytes`.
+    pub(super) fn new(largest_bytes: usize) -> Self {
+        let units = LARGEST_AT_ONCE * largest_bytes.div_ceil(UNIT_BYTES);
+        Self { units: Arc::new(Semaphore::new(units)), largest_bytes }
+    }
+
+    /// All of `body`.
+    ///
+    /// # Errors
+    /// It is too large, there is no room for it now, or it broke off.
+    pub(super) async fn take(&self, body: Body) -> Result<Taken, Refusal> {
+        let largest = self.largest_bytes;
+        let too_large = || {
+            Refusal::too_large(format!("the body is larger than {largest} bytes (`api.body_mb`)"))
+        };
+        // A body that does not say how long it is gets the room of the largest.
+        let length = body.size_hint().upper().map_or(Ok(largest), usize::try_from);
+        let length = length.ok().filter(|length| *length <= largest).ok_or_else(too_large)?;
+        let units = u32::try_from(length.div_ceil(UNIT_BYTES)).unwrap_or(u32::MAX);
+        let room = self.units.clone().try_acquire_many_owned(units);
+        let room = room.map_err(|_| Refusal::busy("too many large requests at one time"))?;
+        match Limited::new(body, largest).collect().await {
+            Ok(collected) => Ok(Taken { bytes: collected.to_bytes(), _room: room }),
+            Err(error) if error.is::<LengthLimitError>() => Err(too_large()),
+            Err(error) => Err(Refusal::bad(format!("the body broke off: {error}"))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::http::StatusCode;
+
+    #[tokio::test]
+    async fn a_body_that_is_too_large_or_one_too_many_is_refused() {
+        let room = Room::new(2 * UNIT_BYTES);
+        let body = |bytes: usize| Body::from(vec![0_u8; bytes]);
+        let mut held = Vec::new();
+        for _ in 0..LARGEST_AT_ONCE {
+            held.push(room.take(body(2 * UNIT_BYTES)).await.unwrap());
+        }
+        assert_eq!(held[0].bytes.len(), 2 * UNIT_BYTES);
+        let refused = room.take(body(1)).await.unwrap_err();
+        assert_eq!(refused.status, StatusCode::TOO_MANY_REQUESTS);
+        held.pop();
+        assert!(room.take(body(1)).await.is_ok());
+        let refused = room.take(body(2 * UNIT_BYTES + 1)).await.unwrap_err();
+        assert_eq!(refused.status, StatusCode::PAYLOAD_TOO_LARGE);
+    }
+}

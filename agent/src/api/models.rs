@@ -1,0 +1,158 @@
+//! The models that can be asked, and their versions: what serves now, and what served before.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::answer::Refusal;
+use super::work::Stats;
+use crate::config::Config;
+use crate::config::section::Mistakes;
+use crate::model::ModelFolder;
+
+/// Versions that are remembered, with what was counted of them: each release is one, and old ones
+/// need none.
+const KNOWN_MAX: usize = 64;
+
+/// One version of a model.
+#[derive(Debug, Clone)]
+pub struct Version {
+    /// What its `model.toml`, or its release, calls it.
+    pub version: String,
+    /// The configuration in which the model stands.
+    pub config: Arc<Config>,
+    /// Which of its models.
+    pub model: usize,
+    /// The folder of a release, instead of the configured one.
+    pub folder: Option<PathBuf>,
+}
+
+/// Asks for a version of the model of this name.
+type Which = Arc<dyn Fn(&str) -> Option<Version> + Send + Sync>;
+
+/// The models that there are.
+#[derive(Clone)]
+pub struct Models {
+    /// Their names in the configuration.
+    pub names: Vec<String>,
+    /// What serves.
+    pub current: Which,
+    /// What can be returned to.
+    pub previous: Which,
+    /// Where engines that are built on this device are kept.
+    pub cache: PathBuf,
+}
+
+impl fmt::Debug for Models {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Models").field("names", &self.names).finish_non_exhaustive()
+    }
+}
+
+/// What tells one version of a model from every other: a new file of the same name and version is
+/// another.
+pub(super) type Key = (String, String, String);
+
+/// A version that was asked for, read from its folder.
+#[derive(Debug)]
+pub(super) struct Known {
+    /// The model's name in the configuration.
+    pub(super) name: String,
+    pub(super) key: Key,
+    pub(super) version: Version,
+    pub(super) folder: ModelFolder,
+    pub(super) stats: Mutex<Stats>,
+}
+
+/// Finds versions, and remembers them.
+#[derive(Debug)]
+pub(super) struct Shelf {
+    pub(super) models: Models,
+    known: Mutex<BTreeMap<Key, Arc<Known>>>,
+}
+
+impl Shelf {
+    pub(super) fn new(models: Models) -> Self {
+        Self { models, known: Mutex::default() }
+    }
+
+    /// Names of the versions of model `name`, what serves first.
+    pub(super) fn versions(&self, name: &str) -> Vec<String> {
+        let mut versions: Vec<String> =
+            (self.models.current)(name).into_iter().map(|version| version.version).collect();
+        let previous = (self.models.previous)(name).map(|version| version.version);
+        versions.extend(previous.filter(|previous| !versions.contains(previous)));
+        versions
+    }
+
+    /// Version `version` of model `name`, or the one that serves.
+    ///
+    /// # Errors
+    /// There is none, or its folder cannot be read.
+    pub(super) async fn find(
+        &self,
+        name: &str,
+        version: Option<&str>,
+    ) -> Result<Arc<Known>, Refusal> {
+        let current = (self.models.current)(name).ok_or_else(|| {
+            let names = self.models.names.join(", ");
+            let names = if names.is_empty() { "none".to_owned() } else { names };
+            Refusal::not_found(format!("there is no model `{name}`; there are: {names}"))
+        })?;
+        let found = match version {
+            None => current,
+            Some(version) if version == current.version => current,
+            Some(version) => (self.models.previous)(name)
+                .filter(|previous| previous.version == version)
+                .ok_or_else(|| {
+                    let versions = self.versions(name).join(", ");
+                    Refusal::not_found(format!(
+                        "model `{name}` has no version `{version}`; it has: {versions}"
+                    ))
+                })?,
+        };
+        self.known(name, found).await
+    }
+
+    async fn known(&self, name: &str, version: Version) -> Result<Arc<Known>, Refusal> {
+        let mark = match &version.folder {
+            // A release's folder is never written again, and named by its digest.
+            Some(folder) => folder.display().to_string(),
+            None => version.config.models[version.model].folder.sha256.clone(),
+        };
+        let key = (name.to_owned(), version.version.clone(), mark);
+        if let Some(known) = self.lock().get(&key) {
+            return Ok(known.clone());
+        }
+        let folder = match &version.folder {
+            None => version.config.models[version.model].folder.clone(),
+            Some(path) => {
+                let path = path.clone();
+                let read =
+                    tokio::task::spawn_blocking(move || ModelFolder::read(&path, &Mistakes::new()));
+                read.await.ok().flatten().ok_or_else(|| {
+                    let what = format!("the folder of model `{name}` {} cannot be read", key.1);
+                    Refusal::unavailable(what, 1)
+                })?
+            }
+        };
+        let name = name.to_owned();
+        let made = Known { name, key: key.clone(), version, folder, stats: Mutex::default() };
+        let mut all = self.lock();
+        if all.len() >= KNOWN_MAX {
+            // Whoever uses one holds it.
+            all.retain(|_, known| Arc::strong_count(known) > 1);
+        }
+        Ok(all.entry(key).or_insert_with(|| Arc::new(made)).clone())
+    }
+
+    /// Every version that was asked for.
+    pub(super) fn all(&self) -> Vec<Arc<Known>> {
+        self.lock().values().cloned().collect()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<Key, Arc<Known>>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

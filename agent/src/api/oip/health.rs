@@ -1,0 +1,56 @@
+//! Whether the server and its models can be asked.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde::Serialize;
+
+use super::Which;
+use crate::api::Api;
+use crate::api::answer::{Refusal, json};
+use crate::api::work::Standing;
+
+#[derive(Debug, Serialize)]
+struct Live {
+    live: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct Ready {
+    ready: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct ModelReady<'a> {
+    name: &'a str,
+    ready: bool,
+}
+
+pub(super) async fn live() -> Response {
+    json(StatusCode::OK, &Live { live: true })
+}
+
+/// Whether every model can be asked. How the pipelines do is another question: `/readyz`.
+pub(super) async fn ready(State(api): State<Arc<Api>>) -> Response {
+    let mut ready = !api.view.stop.said();
+    for name in &api.shelf.models.names {
+        ready &= match api.shelf.find(name, None).await {
+            Ok(model) => !matches!(api.work.standing(&model), Standing::Failed(_)),
+            Err(_) => false,
+        };
+    }
+    json(status(ready), &Ready { ready })
+}
+
+/// Whether a model can be asked: the first request opens it, where it is not open.
+pub(super) async fn model(State(api): State<Arc<Api>>, which: Which) -> Result<Response, Refusal> {
+    let model = api.shelf.find(&which.model, which.version.as_deref()).await?;
+    let ready = !matches!(api.work.standing(&model), Standing::Failed(_));
+    Ok(json(status(ready), &ModelReady { name: &model.name, ready }))
+}
+
+fn status(ready: bool) -> StatusCode {
+    if ready { StatusCode::OK } else { StatusCode::BAD_REQUEST }
+}

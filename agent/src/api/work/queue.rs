@@ -1,0 +1,282 @@
+//! Which requests run next. Pure but for the clients' channels: time is an argument.
+//!
+//! Each version of a model has a line; lines are served in turn, so that nobody's many requests
+//! keep another's few waiting. A line whose model takes several items at once gives as many as fit,
+//! once the first has waited long enough.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
+
+use super::{Done, IDLE, batch};
+use crate::api::answer::Refusal;
+use crate::api::models::{Key, Known};
+use crate::api::settings::WorkSettings;
+use crate::pipeline::engine::Engine;
+use crate::pipeline::value::Value;
+
+/// A model that could not be opened is not tried again before this.
+const AGAIN: Duration = Duration::from_secs(10);
+/// Whoever comes while a model has been opened for so long already is told to come again.
+const OPENS_QUICKLY: Duration = Duration::from_secs(5);
+
+/// One request.
+#[derive(Debug)]
+pub(in crate::api) struct Job {
+    /// Every input of the model, in its order.
+    pub(in crate::api) inputs: Vec<Value>,
+    /// The outputs that are wanted.
+    pub(in crate::api) outputs: Vec<usize>,
+    /// Who waits for it; closed where the client has gone away.
+    pub(in crate::api) reply: oneshot::Sender<Done>,
+    pub(in crate::api) asked: Instant,
+}
+
+/// How the session of a version stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::api) enum Standing {
+    /// Not open: the next request opens it.
+    Closed,
+    /// Being opened.
+    Opening,
+    /// Open.
+    Open,
+    /// It could not be opened.
+    Failed(String),
+}
+
+enum Session {
+    Closed,
+    Opening(Instant),
+    Open(Arc<dyn Engine>),
+    Failed { why: String, since: Instant },
+}
+
+struct Line {
+    model: Arc<Known>,
+    session: Session,
+    jobs: VecDeque<Job>,
+    running: usize,
+    /// When it last ran.
+    used: Instant,
+}
+
+/// What a runner is to do.
+pub(super) enum Picked {
+    /// Run these at once.
+    Run { model: Arc<Known>, engine: Arc<dyn Engine>, jobs: Vec<Job> },
+    /// Have this one opened.
+    Open(Arc<Known>),
+    /// Nothing, for so long; `None`: until something comes.
+    Wait(Option<Duration>),
+}
+
+/// See the module.
+pub(super) struct Queue {
+    lines: Vec<Line>,
+    /// The line that is served first.
+    turn: usize,
+    waiting_max: usize,
+    batch_max: usize,
+    batch_delay: Duration,
+}
+
+impl fmt::Debug for Queue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Queue").field("waiting", &self.waiting()).finish_non_exhaustive()
+    }
+}
+
+impl Queue {
+    pub(super) fn new(settings: &WorkSettings) -> Self {
+        Self {
+            lines: Vec::new(),
+            turn: 0,
+            waiting_max: settings.queue,
+            batch_max: settings.batch_max,
+            batch_delay: settings.batch_delay,
+        }
+    }
+
+    pub(super) fn waiting(&self) -> usize {
+        self.lines.iter().map(|line| line.jobs.len()).sum()
+    }
+
+    pub(super) fn standing(&self, key: &Key) -> Standing {
+        match self.lines.iter().find(|line| line.model.key == *key).map(|line| &line.session) {
+            None | Some(Session::Closed) => Standing::Closed,
+            Some(Session::Opening(_)) => Standing::Opening,
+            Some(Session::Open(_)) => Standing::Open,
+            Some(Session::Failed { why, .. }) => Standing::Failed(why.clone()),
+        }
+    }
+
+    /// Puts `job` into the line of `model`.
+    pub(super) fn push(&mut self, model: &Arc<Known>, job: Job) -> Result<(), Refusal> {
+        if self.waiting() >= self.waiting_max {
+            // Those whose clients have gone away take no place.
+            self.lines.iter_mut().for_each(Line::forget_gone);
+            if self.waiting() >= self.waiting_max {
+                return Err(Refusal::busy(format!(
+                    "{} requests wait already (`api.queue`)",
+                    self.waiting_max
+                )));
+            }
+        }
+        let now = job.asked;
+        let line = self.line(model, now);
+        match &line.session {
+            Session::Failed { why, since } if now.saturating_duration_since(*since) < AGAIN => {
+                return Err(cannot_open(why));
+            }
+            Session::Opening(since) if now.saturating_duration_since(*since) > OPENS_QUICKLY => {
+                return Err(Refusal::unavailable("the model is still being opened", 5));
+            }
+            _ => {}
+        }
+        line.jobs.push_back(job);
+        Ok(())
+    }
+
+    fn line(&mut self, model: &Arc<Known>, now: Instant) -> &mut Line {
+        let place = self.lines.iter().position(|line| line.model.key == model.key);
+        let place = place.unwrap_or_else(|| {
+            let (session, jobs) = (Session::Closed, VecDeque::new());
+            self.lines.push(Line { model: model.clone(), session, jobs, running: 0, used: now });
+            self.lines.len() - 1
+        });
+        &mut self.lines[place]
+    }
+
+    /// What is to be done now.
+    pub(super) fn pick(&mut self, now: Instant) -> Picked {
+        let (count, mut soonest) = (self.lines.len(), None::<Duration>);
+        for step in 0..count {
+            let place = (self.turn + step) % count;
+            let (batch_max, delay) = (self.batch_max, self.batch_delay);
+            let line = &mut self.lines[place];
+            line.forget_gone();
+            let Some(first) = line.jobs.front() else { continue };
+            let engine = match &line.session {
+                Session::Opening(_) => continue,
+                Session::Open(engine) => engine.clone(),
+                Session::Closed | Session::Failed { .. } => {
+                    line.session = Session::Opening(now);
+                    return Picked::Open(line.model.clone());
+                }
+            };
+            let together = batch::together(engine.as_ref(), &line.jobs, batch_max);
+            let waited = now.saturating_duration_since(first.asked);
+            if !together.full && batch_max > 1 && together.can && waited < delay {
+                let left = delay - waited;
+                soonest = Some(soonest.map_or(left, |soonest| soonest.min(left)));
+                continue;
+            }
+            let jobs = line.jobs.drain(..together.jobs).collect();
+            line.running += 1;
+            self.turn = (place + 1) % count;
+            return Picked::Run { model: line.model.clone(), engine, jobs };
+        }
+        Picked::Wait(soonest)
+    }
+
+    /// A run of the version of `key` has ended.
+    pub(super) fn ran(&mut self, key: &Key, now: Instant) {
+        if let Some(line) = self.lines.iter_mut().find(|line| line.model.key == *key) {
+            line.running = line.running.saturating_sub(1);
+            line.used = now;
+        }
+    }
+
+    /// Whether somebody must open `model`, which counts as being opened from now on.
+    pub(super) fn wants_open(&mut self, model: &Arc<Known>) -> bool {
+        let now = Instant::now();
+        let line = self.line(model, now);
+        let wants = matches!(line.session, Session::Closed | Session::Failed { .. });
+        if wants {
+            line.session = Session::Opening(now);
+        }
+        wants
+    }
+
+    /// The version of `key` is open, or not. Those who waited in vain, with what they are told.
+    pub(super) fn opened(
+        &mut self,
+        key: &Key,
+        opened: Result<Arc<dyn Engine>, String>,
+        now: Instant,
+    ) -> Vec<(Job, Refusal)> {
+        let Some(line) = self.lines.iter_mut().find(|line| line.model.key == *key) else {
+            return Vec::new();
+        };
+        line.used = now;
+        match opened {
+            Ok(engine) => {
+                line.session = Session::Open(engine);
+                Vec::new()
+            }
+            Err(why) => {
+                let refusal = cannot_open(&why);
+                line.session = Session::Failed { why, since: now };
+                line.jobs.drain(..).map(|job| (job, refusal.clone())).collect()
+            }
+        }
+    }
+
+    /// Closes the version of `key`. What is to be dropped.
+    pub(super) fn close(&mut self, key: &Key) -> Option<Arc<dyn Engine>> {
+        let line = self.lines.iter_mut().find(|line| line.model.key == *key)?;
+        match std::mem::replace(&mut line.session, Session::Closed) {
+            Session::Open(engine) => Some(engine),
+            Session::Opening(since) => {
+                line.session = Session::Opening(since);
+                None
+            }
+            Session::Closed | Session::Failed { .. } => None,
+        }
+    }
+
+    /// Closes what nobody asked for in a long time. What is to be dropped.
+    pub(super) fn idle(&mut self, now: Instant) -> Vec<Arc<dyn Engine>> {
+        let idle = |line: &Line| {
+            let long = now.saturating_duration_since(line.used) >= IDLE;
+            long && line.jobs.is_empty() && line.running == 0
+        };
+        let open = self.lines.iter_mut().filter(|line| idle(line));
+        let closed =
+            open.filter_map(|line| match std::mem::replace(&mut line.session, Session::Closed) {
+                Session::Open(engine) => Some(engine),
+                other => {
+                    line.session = other;
+                    None
+                }
+            });
+        closed.collect()
+    }
+
+    /// Everything that waits, which will not be run.
+    pub(super) fn empty(&mut self) -> Vec<Job> {
+        self.lines.iter_mut().flat_map(|line| line.jobs.drain(..)).collect()
+    }
+}
+
+impl Line {
+    /// Lets go of those whose clients have gone away, and counts them.
+    fn forget_gone(&mut self) {
+        let before = self.jobs.len();
+        self.jobs.retain(|job| !job.reply.is_closed());
+        let gone = before - self.jobs.len();
+        if gone > 0
+            && let Ok(mut stats) = self.model.stats.lock()
+        {
+            stats.cancelled(gone);
+        }
+    }
+}
+
+fn cannot_open(why: &str) -> Refusal {
+    Refusal::unavailable(format!("the model cannot be opened: {why}"), 10)
+}
