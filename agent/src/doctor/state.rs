@@ -92,8 +92,7 @@ pub(super) fn holder(path: &Path) -> Option<(u32, String)> {
     let locks = disk::read_bounded(Path::new("/proc/locks"), LOCKS_BYTES_MAX).ok()?;
     let pid = locked_by(&String::from_utf8_lossy(&locks), inode)?;
     let line = disk::read_bounded(Path::new(&format!("/proc/{pid}/cmdline")), 1 << 16).ok()?;
-    let words: Vec<_> =
-        line.split(|byte| *byte == 0).map(|word| String::from_utf8_lossy(word)).collect();
+    let words: Vec<_> = line.split(|byte| *byte == 0).map(String::from_utf8_lossy).collect();
     Some((pid, words.join(" ").trim().to_owned()))
 }
 

@@ -52,7 +52,8 @@ pub async fn probe(
     topics: &Topics,
 ) -> Result<Duration, ProbeError> {
     let known = tokio::net::lookup_host((broker.host.as_str(), broker.port)).await;
-    drop(known.map_err(|source| ProbeError::Name { host: broker.host.clone(), source })?);
+    let _addresses =
+        known.map_err(|source| ProbeError::Name { host: broker.host.clone(), source })?;
     let id = format!("{}-doctor", settings.client_id(topics.device()));
     let options = session::options(settings, broker, id).map_err(ProbeError::Unable)?;
     let (client, mut events) = AsyncClient::new(options, REQUESTS);
