@@ -35,6 +35,9 @@ show_help() {
     exit 0
 }
 
+# Runs a command as root.
+as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
+
 have() { command -v "$1" >/dev/null 2>&1; }
 
 # The SHA-256 of a file, as hexadecimal digits.

@@ -10,6 +10,7 @@ pub mod cli;
 pub mod commands;
 pub mod config;
 pub mod disk;
+pub mod doctor;
 pub mod homeassistant;
 pub mod hw;
 pub mod kinds;

@@ -47,7 +47,7 @@ const void *OrtGetApiBase(void) { return &base; }
 fn a_missing_library_is_named_with_what_the_loader_says_and_what_to_do() {
     let (path, advice, chain) = refused(Path::new("/none/libonnxruntime.so"));
     assert_eq!(path, "/none/libonnxruntime.so");
-    assert!(advice.contains("install ONNX Runtime 1.18 or newer"), "{advice}");
+    assert!(advice.contains("vedette setup-onnxruntime"), "{advice}");
     assert!(chain.concat().contains("cannot open shared object file"), "{chain:?}");
 }
 
@@ -59,8 +59,25 @@ fn an_empty_folder_and_a_file_that_is_no_library_are_refused() {
     assert!(advice.contains("install"), "{advice}");
     std::fs::File::create(folder.path().join("libonnxruntime.so")).unwrap();
     let (_, advice, chain) = refused(folder.path());
-    assert!(advice.contains("it is there but does not load"), "{advice}");
+    assert!(advice.contains("it is no shared library"), "{advice}");
     assert!(!chain.is_empty());
+}
+
+#[test]
+fn a_library_for_another_processor_is_told_with_both() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("libonnxruntime.so");
+    let (machine, other) = match std::env::consts::ARCH {
+        "aarch64" => (62, "x86_64"),
+        _ => (183, "aarch64"),
+    };
+    let mut head = vec![0; 64];
+    head[..7].copy_from_slice(b"\x7fELF\x02\x01\x01");
+    head[18] = machine;
+    vedette::disk::replace(&path, &head).unwrap();
+    let (_, advice, _) = refused(&path);
+    let words = format!("it is for {other}, this machine is {}", std::env::consts::ARCH);
+    assert!(advice.starts_with(&words), "{advice}");
 }
 
 #[test]

@@ -152,6 +152,12 @@ impl Topics {
         format!("{ROOT}/{}/model/{slot}/install", self.device)
     }
 
+    /// Where `vedette doctor` publishes, to hear itself.
+    #[must_use]
+    pub fn doctor(&self) -> String {
+        format!("{ROOT}/{}/doctor", self.device)
+    }
+
     /// Where what was to be on `topic` goes when it is too old to be taken for the current state.
     #[must_use]
     pub fn replay(&self, topic: &str) -> String {

@@ -4,6 +4,7 @@ mod annotate;
 mod bench;
 mod check;
 mod completions;
+mod doctor;
 mod kinds;
 mod man;
 mod model;
@@ -11,6 +12,7 @@ mod open;
 mod probe;
 mod releases;
 mod run;
+mod setup_onnxruntime;
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -50,6 +52,10 @@ enum Command {
     Status(releases::Status),
     /// Look for releases, or take one from a bundle
     Update(releases::UpdateCommand),
+    /// Look for what keeps this device from doing its work, and say what to type
+    Doctor(doctor::Doctor),
+    /// Find the ONNX Runtime of this board, or say what to install
+    SetupOnnxruntime(setup_onnxruntime::SetupOnnxruntime),
     /// Print how this board feels, or pack it into a file
     Probe(probe::Probe),
     /// Time a model's runs
@@ -72,6 +78,8 @@ impl Cli {
             Command::Check(command) => command.run(),
             Command::Kinds(command) => command.run(),
             Command::Annotate(command) => command.run(),
+            Command::Doctor(command) => command.run(),
+            Command::SetupOnnxruntime(command) => command.run(),
             Command::Probe(command) => command.run(),
             Command::Bench(command) => command.run(),
             Command::Completions(command) => command.run(),

@@ -8,10 +8,12 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 
 use super::{ConfigArgs, complain};
 use crate::app;
+use crate::config::Config;
 use crate::config::checked::{LogFormat, LogSettings};
 use crate::hw::heap;
 use crate::recent::Recent;
 use crate::supervisor::exit;
+use crate::watchdog;
 
 /// Runs the daemon in the foreground: a service manager keeps it.
 #[derive(Debug, Args)]
@@ -22,14 +24,22 @@ pub(super) struct Run {
 
 impl Run {
     pub(super) fn run(self) -> u8 {
-        let config = match self.config.load() {
+        let path = &self.config.config;
+        let config = match Config::load(path, std::env::vars()) {
             Ok(config) => config,
-            Err(code) => return code,
+            Err(mistakes) => {
+                let refusal = self.config.refusal(&mistakes);
+                let line = refusal.lines().next().unwrap_or_default();
+                watchdog::status(&format!("{line}; `vedette check` lists them"));
+                complain(&refusal);
+                return exit::CONFIG;
+            }
         };
         start_log(&config.log);
         heap::keep_large_apart();
         let ended = app::run(config, app::reread(self.config.config));
         if ended.code != exit::OK {
+            watchdog::status(&format!("{}; see `vedette doctor`", ended.message));
             complain(&ended.message);
         }
         ended.code

@@ -9,6 +9,7 @@ mod address;
 mod advice;
 mod filter;
 mod link;
+mod probe;
 mod round;
 mod secret;
 mod session;
@@ -26,6 +27,7 @@ use wire::topic::Topics;
 
 pub use address::{Address, Carrier};
 pub use link::{Heard, Link, Reached};
+pub use probe::{ProbeError, probe};
 pub use secret::Secret;
 pub use settings::{MqttSettings, Username};
 

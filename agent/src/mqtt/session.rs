@@ -74,13 +74,19 @@ pub(super) enum Ended {
 
 /// Makes a connection and holds it until it ends.
 pub(super) async fn hold(terms: &Terms<'_>, subscriptions: &mut Subscriptions) -> Ended {
-    let options = match options(terms) {
+    let id = terms.settings.client_id(terms.link.topics().device());
+    let mut options = match options(terms.settings, terms.broker, id) {
         Ok(options) => options,
         Err(failure) => return Ended::Unable(failure),
     };
+    options.set_last_will(LastWill::new(
+        terms.link.topics().status(),
+        terms.said.status(StatusWord::Offline),
+        QoS::AtLeastOnce,
+        true,
+    ));
     let (client, mut events) = AsyncClient::new(options, REQUESTS);
-    events.network_options.set_tcp_nodelay(true);
-    events.network_options.set_connection_timeout(CONNECT_S);
+    impatient(&mut events);
     let first = tokio::select! {
         first = events.poll() => first,
         () = terms.stop.heard() => return Ended::Told,
@@ -104,9 +110,18 @@ pub(super) async fn hold(terms: &Terms<'_>, subscriptions: &mut Subscriptions) -
     ended
 }
 
-fn options(terms: &Terms<'_>) -> Result<MqttOptions, Failure> {
-    let Terms { link, settings, broker, said, .. } = terms;
-    let id = settings.client_id(link.topics().device());
+/// No connection waits for more bytes, and none for ever to be made.
+pub(super) fn impatient(events: &mut EventLoop) {
+    events.network_options.set_tcp_nodelay(true);
+    events.network_options.set_connection_timeout(CONNECT_S);
+}
+
+/// What a connection to `broker` under the name `id` is made with.
+pub(super) fn options(
+    settings: &MqttSettings,
+    broker: &Address,
+    id: String,
+) -> Result<MqttOptions, Failure> {
     let host = match broker.carrier {
         Carrier::Ws | Carrier::Wss => broker.url(),
         Carrier::Tcp | Carrier::Tls if broker.host.contains(':') => format!("[{}]", broker.host),
@@ -122,13 +137,7 @@ fn options(terms: &Terms<'_>) -> Result<MqttOptions, Failure> {
     options
         .set_keep_alive(settings.keep_alive)
         .set_max_packet_size(PACKET_MAX_BYTES, PACKET_MAX_BYTES)
-        .set_inflight(INFLIGHT)
-        .set_last_will(LastWill::new(
-            link.topics().status(),
-            said.status(StatusWord::Offline),
-            QoS::AtLeastOnce,
-            true,
-        ));
+        .set_inflight(INFLIGHT);
     if let Some((user, password)) = settings.login()? {
         options.set_credentials(user, password);
     }

@@ -24,6 +24,7 @@ pub mod store;
 mod told;
 pub mod transport;
 pub mod trust;
+mod visit;
 mod worker;
 
 use std::path::Path;
@@ -38,6 +39,7 @@ pub use live::{Live, Open, RehearsalSettings, Serves};
 pub use sealed::SealError;
 pub use settings::{LinkSettings, UpdateSettings, Window};
 pub use told::Standing;
+pub use visit::{VisitError, visit};
 
 use crate::mqtt::Link;
 use crate::report;

@@ -162,6 +162,12 @@ impl View<'_> {
         self.now
     }
 
+    /// When the repository's word about its newest releases ends.
+    #[must_use]
+    pub fn expires(&self) -> Option<Timestamp> {
+        self.updater.trusted().timestamp().map(|timestamp| timestamp.expires)
+    }
+
     /// What became of a step of the library's, where what went wrong outside of it counts first.
     fn outcome<T>(&self, result: Result<T, TufError>) -> Result<T, TrustError> {
         let trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner).take();

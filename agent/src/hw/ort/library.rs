@@ -4,14 +4,19 @@
 //! ONNX Runtime at all. Checked in `tests/engine_library.rs` with libraries of each kind.
 #![expect(unsafe_code, reason = "a shared library's symbols can only be called unsafely")]
 
+use std::collections::BTreeSet;
 use std::error::Error;
 use std::ffi::CStr;
 use std::fmt;
+use std::fs::File;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use ort::logging::LogLevel;
 
+use super::options::Provider;
+use super::providers;
 use crate::pipeline::engine::EngineError;
 
 /// The oldest minor version of ONNX Runtime 1 that is accepted: that of JetPack 5.
@@ -28,8 +33,8 @@ const WELL_KNOWN: &[&str] = &[
 ];
 
 /// What to do where there is none.
-const MISSING: &str = "install ONNX Runtime 1.18 or newer (a board's vendor has a build with its accelerator; \
-    `scripts/fetch-onnxruntime` fetches the plain one) and name it in the configuration or in ORT_DYLIB_PATH";
+const MISSING: &str = "ONNX Runtime 1.18 or newer is needed: `vedette setup-onnxruntime` finds it, or says what to \
+    install; another is named as `onnxruntime` in the configuration, or in ORT_DYLIB_PATH";
 
 /// The opened library and its one environment.
 #[derive(Debug)]
@@ -73,10 +78,30 @@ impl Runtime {
         Ok(RUNTIME.get_or_init(|| Self { path, version, environment }))
     }
 
+    /// The version of the library at `path`, which is loaded for it and not used for anything.
+    ///
+    /// # Errors
+    /// [`EngineError::Library`]: it could not be used, and why.
+    pub fn look(path: &Path) -> Result<String, EngineError> {
+        check(path).map_err(|Refusal { path, advice, source, .. }| EngineError::Library {
+            path: path.display().to_string(),
+            advice,
+            source,
+        })
+    }
+
     /// Its version, as it says.
     #[must_use]
     pub fn version(&self) -> &str {
         &self.version
+    }
+
+    /// What this build can run models with. Whether it can *here* only a run tells.
+    #[must_use]
+    pub fn providers(&self) -> BTreeSet<Provider> {
+        // The library answers this from a list that was compiled in.
+        let has = |provider: &Provider| providers::is_built_in(*provider);
+        Provider::ALL.iter().map(|(_, provider)| *provider).filter(has).collect()
     }
 
     /// What was opened.
@@ -90,6 +115,11 @@ impl fmt::Display for Runtime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "ONNX Runtime {}", self.version)
     }
+}
+
+/// The files that are looked at where none is named.
+pub fn usual_places() -> impl Iterator<Item = &'static Path> {
+    WELL_KNOWN.iter().map(Path::new).filter(|path| path.is_absolute())
 }
 
 /// What may be the library, in the order in which to try.
@@ -154,12 +184,8 @@ fn check(path: &Path) -> Result<String, Refusal> {
     // SAFETY: loading runs the library's initialisers; it is what the operator named, or a name that is ONNX
     // Runtime's by convention.
     let library = unsafe { libloading::Library::new(path) }.map_err(|error| {
-        let advice = if path.exists() {
-            "it is there but does not load: is it for this processor, and is all that it needs installed?"
-        } else {
-            MISSING
-        };
-        refuse(advice.to_owned(), Some(Box::new(error)))
+        let advice = if path.exists() { not_loaded(path) } else { MISSING.to_owned() };
+        refuse(advice, Some(Box::new(error)))
     })?;
     type Base = unsafe extern "C" fn() -> *const ort::sys::OrtApiBase;
     // SAFETY: a library that exports this name exports ONNX Runtime's entry point, which has this type.
@@ -190,6 +216,27 @@ fn check(path: &Path) -> Result<String, Refusal> {
     }
     std::mem::forget(library);
     Ok(version)
+}
+
+/// Why the file at `path` is not loaded, as far as its head tells.
+fn not_loaded(path: &Path) -> String {
+    // Where an ELF file says for which processor it is, little-endian.
+    const MACHINE: std::ops::Range<usize> = 18..20;
+    let mut head = [0; 20];
+    let read = File::open(path).and_then(|mut file| file.read_exact(&mut head));
+    if read.is_ok() && head.starts_with(b"\x7fELF") {
+        let machine = match head.get(MACHINE) {
+            Some([62, 0]) => "x86_64",
+            Some([183, 0]) => "aarch64",
+            _ => "another processor",
+        };
+        let own = std::env::consts::ARCH;
+        if machine != own {
+            return format!("it is for {machine}, this machine is {own}: {MISSING}");
+        }
+        return "it is there but does not load: is all that it needs installed?".to_owned();
+    }
+    format!("it is no shared library: {MISSING}")
 }
 
 /// Major and minor version.

@@ -28,7 +28,7 @@ mod turns;
 mod warm;
 
 pub use cache::{Facts, key};
-pub use library::{OLDEST, Runtime};
+pub use library::{OLDEST, Runtime, usual_places};
 pub use options::{
     Arena, ConvSearch, Cuda, EXAMPLE, Optimization, Options, Profile, Provider, TensorRt,
 };

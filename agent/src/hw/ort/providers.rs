@@ -57,6 +57,16 @@ pub(super) fn builder(runtime: &Runtime, options: &Options) -> Result<SessionBui
     }
 }
 
+/// Whether the opened library was built with `provider`.
+pub(super) fn is_built_in(provider: Provider) -> bool {
+    let built_in = match provider {
+        Provider::Tensorrt => TensorRT::is_available(),
+        Provider::Cuda => CUDA::is_available(),
+        Provider::Cpu => CPU::is_available(),
+    };
+    built_in.unwrap_or(false)
+}
+
 /// Adds `provider` to the session options.
 pub(super) fn register(
     builder: &mut SessionBuilder,

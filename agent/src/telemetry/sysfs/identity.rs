@@ -62,6 +62,11 @@ pub(super) fn find(tree: &Tree, with_serial: bool) -> (&'static Board, Identity)
 }
 
 impl Identity {
+    /// What does not change.
+    pub(super) fn into_fixed(self) -> BoardIdentity {
+        self.fixed
+    }
+
     pub(super) fn read(&mut self, reader: &mut Reader<'_>) -> BoardIdentity {
         let text = self.mode.as_mut().and_then(|mode| mode.text(reader));
         let power_mode_id = text.and_then(mode_id);

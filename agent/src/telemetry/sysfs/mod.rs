@@ -16,7 +16,7 @@ mod throttle;
 
 use std::time::Duration;
 
-use wire::telemetry::{Memory, OverCurrent, OverCurrentEvents, Readings};
+use wire::telemetry::{BoardIdentity, Memory, OverCurrent, OverCurrentEvents, Readings};
 
 use super::attribute::{Attribute, Reader, rounded};
 use super::board::Board;
@@ -26,6 +26,12 @@ pub use over_current::Counted;
 
 /// How often everything is scanned although nothing is missing.
 const SCAN_EVERY: Duration = Duration::from_secs(60);
+
+/// What the board below `tree` is, without its serial number and power mode.
+#[must_use]
+pub fn identity(tree: &Tree) -> BoardIdentity {
+    identity::find(tree, false).1.into_fixed()
+}
 
 /// One board, sample by sample.
 #[derive(Debug)]

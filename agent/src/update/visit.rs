@@ -1,0 +1,95 @@
+//! One look at the repository, to see whether it serves this device: `vedette doctor`.
+//!
+//! It verifies as the daemon does, from a copy of what the daemon trusts: nothing that is kept changes.
+
+use std::fs::DirBuilder;
+use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use super::clock::written;
+use super::http::{Http, HttpError};
+use super::settings::UpdateSettings;
+use super::trust::{Trust, TrustError};
+use crate::disk;
+
+/// Largest file of what is trusted.
+const FILE_BYTES_MAX: u64 = 8 << 20;
+
+/// Why the repository does not serve this device.
+#[derive(Debug, thiserror::Error)]
+pub enum VisitError {
+    /// What is trusted could not be copied.
+    #[error("cannot copy what is trusted to `{}`", path.display())]
+    Copy {
+        /// Where to.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The link's files.
+    #[error("the repository cannot be asked")]
+    Http(#[source] HttpError),
+    /// It is not there, or its word is not taken.
+    #[error("`{url}` is of no use")]
+    Trust {
+        /// Where it is.
+        url: String,
+        /// Why not.
+        source: TrustError,
+    },
+}
+
+/// Looks at the repository as the daemon with this `state_dir` would: until when its word is good.
+///
+/// # Errors
+/// [`VisitError`]: no release would be taken from it.
+pub async fn visit(
+    settings: &UpdateSettings,
+    state_dir: &Path,
+) -> Result<Option<Timestamp>, VisitError> {
+    let copy = Copy::of(&state_dir.join("tuf"))?;
+    let transport = Http::new(&settings.url, &settings.link).map_err(VisitError::Http)?;
+    let failed = |source| VisitError::Trust { url: settings.url.clone(), source };
+    let trust = Trust::open(&settings.root, &copy.0, written()).map_err(failed)?;
+    let refreshed = trust.refresh(Arc::new(transport), Timestamp::now()).await;
+    refreshed.map(|view| view.expires()).map_err(failed)
+}
+
+/// A copy of what is trusted, removed when it is dropped.
+struct Copy(PathBuf);
+
+impl Copy {
+    fn of(trusted: &Path) -> Result<Self, VisitError> {
+        let path = std::env::temp_dir().join(format!("vedette-doctor-{}", std::process::id()));
+        let failed = |source| VisitError::Copy { path: path.clone(), source };
+        // It fails where there is something already: in /tmp that may be somebody else's.
+        DirBuilder::new().mode(0o700).create(&path).map_err(failed)?;
+        let copy = Self(path.clone());
+        for folder in ["", "root_history"] {
+            let (from, to) = (trusted.join(folder), path.join(folder));
+            disk::create_directory(&to).map_err(|error| failed(io::Error::other(error)))?;
+            // Before the first refresh there is none.
+            for entry in std::fs::read_dir(&from).into_iter().flatten() {
+                let entry = entry.map_err(failed)?;
+                if entry.file_type().map_err(failed)?.is_file() {
+                    let bytes =
+                        disk::read_bounded(&entry.path(), FILE_BYTES_MAX).map_err(failed)?;
+                    disk::replace(&to.join(entry.file_name()), &bytes)
+                        .map_err(|error| failed(io::Error::other(error)))?;
+                }
+            }
+        }
+        Ok(copy)
+    }
+}
+
+impl Drop for Copy {
+    fn drop(&mut self) {
+        // What is left in /tmp is gone at the next boot.
+        drop(std::fs::remove_dir_all(&self.0));
+    }
+}
