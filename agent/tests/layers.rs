@@ -13,11 +13,13 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("disk", &[]),
     ("said", &[]),
     ("recent", &[]),
+    ("latch", &[]),
     (
         "config",
         &[
             "commands",
             "disk",
+            "events",
             "homeassistant",
             "kinds",
             "model",
@@ -33,7 +35,11 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("model", &["config", "disk", "hw", "kinds", "pipeline", "report"]),
     (
         "pipeline",
-        &["config", "disk", "hw", "kinds", "mqtt", "report", "said", "stop", "supervisor"],
+        &["config", "disk", "hw", "kinds", "latch", "mqtt", "report", "said", "stop", "supervisor"],
+    ),
+    (
+        "events",
+        &["config", "disk", "mqtt", "outbox", "pipeline", "report", "said", "stop", "supervisor"],
     ),
     ("outbox", &["disk", "report", "stop", "supervisor"]),
     ("mqtt", &["config", "disk", "outbox", "pipeline", "report", "said", "stop", "supervisor"]),
@@ -41,7 +47,18 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("watchdog", &["pipeline", "stop", "supervisor"]),
     (
         "telemetry",
-        &["config", "disk", "hw", "mqtt", "outbox", "pipeline", "said", "stop", "supervisor"],
+        &[
+            "config",
+            "disk",
+            "hw",
+            "latch",
+            "mqtt",
+            "outbox",
+            "pipeline",
+            "said",
+            "stop",
+            "supervisor",
+        ],
     ),
     (
         "update",
@@ -83,6 +100,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "commands",
             "config",
             "disk",
+            "events",
             "homeassistant",
             "hw",
             "model",

@@ -15,12 +15,18 @@ impl House {
                 health: pipeline.health.clone(),
                 door: pipeline.door.clone(),
                 rate_hz: configured.and_then(|pipeline| pipeline.source.rate_hz()),
+                load: configured.and_then(|pipeline| {
+                    let rate_hz = pipeline.source.rate_hz()?;
+                    let most_hz = pipeline.analysis.gate.most_hz(rate_hz);
+                    Some((pipeline.analysis.load.clone()?, most_hz))
+                }),
             }
         });
         worker::start(
             settings,
             pipelines.collect(),
             self.link.as_ref(),
+            self.outlet.as_ref(),
             &self.said,
             &self.supervisor,
         );
