@@ -4,6 +4,7 @@
 //! composition root; [`kinds`] is the page of everything that can be plugged in. The map of the house, its
 //! invariants and who checks them are in `ARCHITECTURE.md`.
 
+pub mod api;
 pub mod app;
 pub mod cli;
 pub mod commands;

@@ -57,6 +57,12 @@ impl Said {
         }
     }
 
+    /// How long this run has lasted.
+    #[must_use]
+    pub fn uptime(&self) -> std::time::Duration {
+        self.began.elapsed()
+    }
+
     /// The last release of `slot` was refused for this reason, or was not.
     pub fn refuse(&self, slot: &str, reason: Option<&str>) {
         let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);

@@ -10,6 +10,24 @@ use std::path::{Path, PathBuf};
 const MAY_NAME: &[(&str, &[&str])] = &[
     ("stop", &[]),
     ("report", &[]),
+    (
+        "api",
+        &[
+            "commands",
+            "config",
+            "disk",
+            "hw",
+            "mqtt",
+            "outbox",
+            "pipeline",
+            "report",
+            "said",
+            "stop",
+            "supervisor",
+            "telemetry",
+            "update",
+        ],
+    ),
     ("disk", &[]),
     ("said", &[]),
     ("recent", &[]),
@@ -17,6 +35,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     (
         "config",
         &[
+            "api",
             "commands",
             "disk",
             "events",
@@ -97,6 +116,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     (
         "app",
         &[
+            "api",
             "commands",
             "config",
             "disk",
@@ -145,6 +165,11 @@ const VENDORS: &[(&str, &[&str])] = &[
     ("turbojpeg", &["hw/jpeg.rs"]),
     ("reqwest", &["update/http.rs"]),
     ("rumqttc", &["mqtt"]),
+    ("axum", &["api"]),
+    ("hyper", &["api"]),
+    ("hyper_util", &["api"]),
+    ("http_body_util", &["api"]),
+    ("tokio_rustls", &["api/tls.rs", "api/server.rs"]),
     ("sd_notify", &["watchdog.rs"]),
     ("rustls_native_certs", &["mqtt/tls.rs"]),
     ("sled", &["outbox/store.rs"]),
@@ -157,7 +182,7 @@ const VENDORS: &[(&str, &[&str])] = &[
     ("clap", &["cli"]),
     ("clap_complete", &["cli"]),
     ("clap_mangen", &["cli"]),
-    ("hdrhistogram", &["pipeline/health.rs", "cli/bench.rs"]),
+    ("hdrhistogram", &["pipeline/health.rs", "cli/bench"]),
 ];
 
 fn sources() -> Vec<(PathBuf, String)> {

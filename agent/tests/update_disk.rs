@@ -180,7 +180,7 @@ fn fetch(blobs: &Blobs, file: &ReleaseFile, bytes: &[u8]) -> std::io::Result<()>
     while partial.wants() > 0 {
         let from = usize::try_from(partial.offset()).unwrap();
         let to = from + usize::try_from(partial.wants()).unwrap();
-        partial.accept(&bytes[from..to])?.map_err(std::io::Error::other)?;
+        partial.accept(&bytes[from..to], 0)?.map_err(std::io::Error::other)?;
     }
     partial.finish(blobs)
 }

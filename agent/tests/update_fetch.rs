@@ -263,6 +263,65 @@ fn what_a_fetch_left_is_gone_on_with_by_the_next() {
     assert!(std::fs::read(blobs.path(&release.sha256)).unwrap() == *bytes);
 }
 
+/// A fetch from a server that gives 13 MiB and then nothing more, and keeps the line: it is killed once 12 MiB are in
+/// the file, which is given no moment to put anything in order.
+fn killed_fetch(bytes: &Arc<Vec<u8>>, release: &ReleaseFile, dir: &std::path::Path) {
+    let server = serve(bytes.clone(), |_, _, file, to| {
+        answer(to, "200 OK", "ETag: \"a\"\r\n", file.len(), &file[..13 << 20])?;
+        // Until the client hangs up.
+        std::io::Read::read(to, &mut [0]).map(drop)
+    });
+    let blobs = Blobs::open(dir).unwrap();
+    let transport = Http::new(&server.url, &LinkSettings::default()).unwrap();
+    let data = dir.join("partial").join(release.sha256.to_string()).join("data");
+    let came = || std::fs::metadata(&data).is_ok_and(|found| found.len() >= 12 << 20);
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    runtime.unwrap().block_on(async {
+        tokio::select! {
+            fetched = fetch(&transport, release, &blobs, None, &|_| {}) => fetched.unwrap(),
+            () = async {
+                while !came() || blobs.progress(release) < CHUNK_BYTES {
+                    tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+                }
+            } => {}
+        }
+    });
+}
+
+#[test]
+fn a_kill_costs_a_mebibyte_at_most() {
+    let (bytes, release) = file();
+    let dir = tempfile::tempdir().unwrap();
+    killed_fetch(&bytes, &release, dir.path());
+    let server = serve(bytes, |_, asked, file, to| well(to, asked, file, "\"a\"", usize::MAX));
+    assert_eq!(once(&server, &release, &Blobs::open(dir.path()).unwrap()), Ok(()));
+    assert!(server.bytes.load(Ordering::SeqCst) <= release.length - (12 << 20));
+}
+
+#[test]
+fn what_came_whole_and_was_not_marked_is_verified_first() {
+    let (bytes, release) = file();
+    let chunk = usize::try_from(CHUNK_BYTES).unwrap();
+    // What a kill between a chunk and its mark leaves, and what a power cut may: a hole in it.
+    for (hole, asked_for) in [(false, LENGTH - chunk - 5), (true, LENGTH)] {
+        let dir = tempfile::tempdir().unwrap();
+        let blobs = Blobs::open(dir.path()).unwrap();
+        let partial = dir.path().join("partial").join(release.sha256.to_string());
+        std::fs::create_dir(&partial).unwrap();
+        let mut here = bytes[..chunk + 5].to_vec();
+        if hole {
+            here[4096..8192].fill(0);
+        }
+        vedette::disk::replace(&partial.join("data"), &here).unwrap();
+        let server =
+            serve(bytes.clone(), |_, asked, file, to| well(to, asked, file, "\"a\"", usize::MAX));
+        assert_eq!(once(&server, &release, &blobs), Ok(()));
+        assert!(std::fs::read(blobs.path(&release.sha256)).unwrap() == *bytes);
+        assert_eq!(server.bytes.load(Ordering::SeqCst), u64::try_from(asked_for).unwrap());
+    }
+}
+
 #[test]
 fn a_mark_whose_data_is_gone_does_not_speak_for_what_comes_after_it() {
     let bytes = vec![7_u8; 1000];

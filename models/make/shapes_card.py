@@ -50,8 +50,10 @@ iou_threshold = {iou}
 max_detections = 100
 
 [golden]
-atol = 0.001
-rtol = 0.001
+# Pixels and scores. A GPU that computes in TF32 is off by 0.03 of a pixel, in half precision by more; another
+# model is off by whole objects.
+atol = 0.05
+rtol = 0.01
 
 # Promised: measured on held-out data (README.md) less {margin}.
 [accuracy]

@@ -170,6 +170,19 @@ impl Daemon {
         self.process.wait_log(text, 1, limit)
     }
 
+    /// Waits until its API listens, and returns the port. The configuration has `[api]` with port 0.
+    ///
+    /// # Errors
+    /// It does not come to that.
+    pub fn api_port(&self) -> Result<u16> {
+        self.wait_log("the API listens", PATIENCE)?;
+        let log = self.log();
+        let line = log.lines().rev().find(|line| line.contains("the API listens"));
+        let address = line.and_then(|line| line.split("address=").nth(1));
+        let port = address.and_then(|text| text.split_whitespace().next()?.rsplit(':').next());
+        port.with_context(|| format!("no address in {line:?}"))?.parse().context("no port")
+    }
+
     /// Waits until `count` lines of its log have `text`.
     ///
     /// # Errors

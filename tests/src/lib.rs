@@ -17,6 +17,7 @@ mod durable;
 pub mod fleet;
 pub mod folder;
 pub mod heard;
+pub mod http;
 mod listener;
 pub mod nginx;
 pub mod onnx;

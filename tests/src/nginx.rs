@@ -19,6 +19,8 @@ pub enum Guard {
     Open,
     /// Over TLS, whoever has a certificate of [`Nginx::folder`]'s authority, and the token.
     Locked,
+    /// Over TLS, and from there everybody is sent on to plain HTTP.
+    Downgrading,
 }
 
 /// The token that a [`Guard::Locked`] one asks for.
@@ -40,7 +42,7 @@ impl Nginx {
     /// nginx is not installed or does not start.
     pub fn start(root: &Path, guard: Guard) -> Result<Self> {
         let folder = Folder::new()?;
-        if guard == Guard::Locked {
+        if guard != Guard::Open {
             certificates(&folder)?;
         }
         let mut refused = String::new();
@@ -78,16 +80,20 @@ impl Nginx {
 /// In the foreground, as one process of the user who starts it, and with nothing outside `folder`.
 fn configuration(folder: &Folder, root: &Path, port: u16, guard: Guard) -> String {
     let (here, root) = (folder.path().display(), root.display());
+    let server =
+        format!("ssl_certificate {here}/server.pem; ssl_certificate_key {here}/server.key;\n");
     let (tls, lock) = match guard {
         Guard::Open => ("", String::new()),
         Guard::Locked => (
             " ssl",
             format!(
-                "ssl_certificate {here}/server.pem; ssl_certificate_key {here}/server.key;\n\
-                 ssl_client_certificate {here}/ca.pem; ssl_verify_client on;\n\
+                "{server}ssl_client_certificate {here}/ca.pem; ssl_verify_client on;\n\
                  if ($http_authorization != \"Bearer {TOKEN}\") {{ return 401; }}\n"
             ),
         ),
+        Guard::Downgrading => {
+            (" ssl", format!("{server}return 302 http://127.0.0.1:{port}$request_uri;\n"))
+        }
     };
     format!(
         "daemon off; master_process off; pid {here}/nginx.pid; error_log stderr notice;\n\

@@ -72,6 +72,23 @@ impl Device {
 }
 
 #[test]
+fn a_server_that_sends_its_clients_on_to_plain_http_is_not_followed() -> Result<()> {
+    let (bench, fleet) = (Bench::new()?, Fleet::new()?);
+    let nginx = Nginx::start(&fleet.folder().join("repo"), Guard::Downgrading)?;
+    let Device { update, ca, rest, .. } = Device::new(&bench, &fleet, &nginx)?;
+    let mut daemon = bench.start(&format!("{update}{ca}{rest}"))?;
+    bench.observed("door", 1)?;
+    let (said, _) = vedette(&bench, &["update", "check"])?;
+    let log = daemon.log();
+    ensure!(
+        format!("{said}{log}").contains("a redirect from https to plain http"),
+        "{said}\n{log}"
+    );
+    assert_eq!(daemon.stop()?.code, Some(0));
+    Ok(())
+}
+
+#[test]
 fn whoever_has_not_all_that_the_server_asks_for_is_told_so() -> Result<()> {
     let (bench, fleet) = (Bench::new()?, Fleet::new()?);
     let nginx = Nginx::start(&fleet.folder().join("repo"), Guard::Locked)?;

@@ -1,5 +1,6 @@
 //! The composition root: opens everything, starts everything, drains with a deadline.
 
+mod api;
 mod engines;
 mod outside;
 mod releases;
@@ -33,6 +34,7 @@ use crate::report;
 use crate::said::{InfoParts, Said};
 use crate::stop::Stop;
 use crate::supervisor::{Supervisor, exit};
+use crate::telemetry::seen::Seen;
 use crate::update::{Booted, Live};
 use crate::watchdog;
 
@@ -107,6 +109,8 @@ struct House {
     /// Resolves once every event was told.
     told: Option<oneshot::Receiver<()>>,
     said: Arc<Said>,
+    /// The board, as it was seen last.
+    seen: Seen,
     /// Rung when a release was taken or left.
     changed: Arc<tokio::sync::Notify>,
     config: Arc<Config>,
@@ -153,6 +157,7 @@ impl House {
             outlet: Some(outlet),
             told: None,
             said,
+            seen: Seen::default(),
         };
         let reaper = house.reaper()?;
         let mut slots = Vec::new();
@@ -165,6 +170,7 @@ impl House {
         let releases = house.take_releases(slots, state);
         house.watch_board();
         house.tell_events(happened, state);
+        house.serve_api(releases.as_ref());
         house.answer_outside(releases, asked);
         Ok(house)
     }

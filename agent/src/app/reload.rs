@@ -115,6 +115,7 @@ fn needs_restart(before: &Config, next: &Config) -> Vec<&'static str> {
         ("onnxruntime", before.onnxruntime == next.onnxruntime),
         ("log", before.log == next.log),
         ("mqtt", before.mqtt == next.mqtt),
+        ("api", before.api == next.api),
         ("commands", before.commands == next.commands),
         ("homeassistant", before.homeassistant == next.homeassistant),
         ("thinedge", before.thinedge == next.thinedge),

@@ -1,7 +1,7 @@
 //! What is watched: the board, and each pipeline that runs.
 
 use super::House;
-use crate::telemetry::worker::{self, Pipeline};
+use crate::telemetry::worker::{self, Ears, Pipeline};
 
 impl House {
     /// Starts to watch, where that is configured.
@@ -22,13 +22,8 @@ impl House {
                 }),
             }
         });
-        worker::start(
-            settings,
-            pipelines.collect(),
-            self.link.as_ref(),
-            self.outlet.as_ref(),
-            &self.said,
-            &self.supervisor,
-        );
+        let (link, said, seen) = (self.link.clone(), self.said.clone(), self.seen.clone());
+        let ears = Ears { link, said, seen, outlet: self.outlet.clone() };
+        worker::start(settings, pipelines.collect(), &ears, &self.supervisor);
     }
 }

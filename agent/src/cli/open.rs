@@ -15,7 +15,7 @@ use crate::pipeline::engine::{Engine, EngineError};
 use crate::report;
 
 /// Which model, and how to run it.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(super) struct OpenArgs {
     /// Model folder: model.onnx, model.toml, golden/
     #[arg(value_name = "MODEL")]
@@ -26,6 +26,12 @@ pub(super) struct OpenArgs {
     /// Threads of one run on the processor; 0: one per core
     #[arg(long, value_name = "N", default_value_t = 0)]
     threads: u16,
+    /// Let TensorRT compute in half precision; for CUDA, half precision is in the graph itself
+    #[arg(long)]
+    fp16: bool,
+    /// Replay runs as one CUDA graph, where TensorRT or CUDA runs every node
+    #[arg(long)]
+    cuda_graph: bool,
     /// The ONNX Runtime library; otherwise ORT_DYLIB_PATH, otherwise the usual places
     #[arg(long, value_name = "FILE")]
     onnxruntime: Option<PathBuf>,
@@ -38,10 +44,19 @@ pub(super) struct Opened {
 }
 
 impl OpenArgs {
+    /// The same for another model.
+    pub(super) fn of(&self, model: PathBuf) -> Self {
+        Self { model, ..self.clone() }
+    }
+
     /// Opens it; otherwise the message that says why not.
     pub(super) fn open(&self) -> Result<Opened, String> {
         let folder = read_folder(&self.model)?;
-        let text = format!("providers = {:?}\nthreads = {}\n", self.providers, self.threads);
+        let text = format!(
+            "providers = {:?}\nthreads = {}\n\
+             tensorrt = {{ fp16 = {}, cuda_graph = {} }}\ncuda = {{ cuda_graph = {} }}\n",
+            self.providers, self.threads, self.fp16, self.cuda_graph, self.cuda_graph
+        );
         let place = Path::new("command line");
         let table = parse(&text, place).map_err(|syntax| syntax.message)?;
         let mistakes = Mistakes::new();

@@ -12,7 +12,7 @@ use crate::pipeline::postprocess::Threshold;
 use crate::said::Said;
 
 /// One pipeline.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Pipeline {
     /// Its name.
     pub name: Arc<str>,

@@ -8,6 +8,7 @@ use wire::topic::{Topics, is_name};
 use super::load::{load, merge};
 use super::section::{Mistake, Mistakes, Section, unknown};
 use super::tree::{At, Table};
+use crate::api::ApiSettings;
 use crate::commands::CommandSettings;
 use crate::events::EventSettings;
 use crate::homeassistant::HomeAssistantSettings;
@@ -119,6 +120,8 @@ pub struct Config {
     pub onnxruntime: Option<PathBuf>,
     /// The broker, where there is one.
     pub mqtt: Option<MqttSettings>,
+    /// The HTTP API, where there is one.
+    pub api: Option<ApiSettings>,
     /// What may be asked over MQTT.
     pub commands: CommandSettings,
     /// How Home Assistant finds this device, where it does.
@@ -135,7 +138,7 @@ pub struct Config {
     pub models: Vec<ModelConfig>,
     /// The sinks.
     pub sinks: Vec<SinkConfig>,
-    /// The pipelines; none only where the board is watched and there is a broker to hear of it.
+    /// The pipelines; none only where there is an API, or a broker to hear how the board feels.
     pub pipelines: Vec<PipelineConfig>,
 }
 
@@ -199,6 +202,11 @@ fn read(top: Section<'_>, mistakes: &Mistakes) -> Option<Config> {
         section.finish();
         settings
     });
+    let api = top.section("api").map(|section| {
+        let settings = ApiSettings::read(&section);
+        section.finish();
+        settings
+    });
     let broker = mqtt.is_some();
     let commands = listening(&top, "commands", broker, CommandSettings::read).unwrap_or_default();
     let homeassistant = listening(&top, "homeassistant", broker, HomeAssistantSettings::read);
@@ -216,7 +224,7 @@ fn read(top: Section<'_>, mistakes: &Mistakes) -> Option<Config> {
     });
     let models = models(&top, update.is_some(), mistakes);
     let sinks = sinks(&top, mqtt.is_some());
-    let idle = mqtt.is_some() && telemetry.is_some();
+    let idle = api.is_some() || (mqtt.is_some() && telemetry.is_some());
     let pipelines = pipelines(&top, &models, &sinks, mqtt.is_some(), idle);
     top.finish();
     let models = models.into_iter().filter_map(|(_, model)| model).collect();
@@ -227,6 +235,7 @@ fn read(top: Section<'_>, mistakes: &Mistakes) -> Option<Config> {
         log,
         onnxruntime,
         mqtt,
+        api,
         commands,
         homeassistant,
         thinedge,
@@ -373,7 +382,7 @@ fn pipelines(
     match sections.len() {
         0 if !idle => top.mistake(
             "pipeline",
-            "is missing: without one [[pipeline]], or [mqtt] for the board's telemetry, there is nothing to do",
+            "is missing: without one [[pipeline]], [api] for who asks, or [mqtt] for the board's telemetry, there is nothing to do",
         ),
         count if count > PIPELINES_MAX => {
             top.mistake("pipeline", format!("{count} pipelines are more than {PIPELINES_MAX}"));

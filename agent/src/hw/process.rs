@@ -7,6 +7,17 @@ unsafe extern "C" {
     safe fn _exit(status: c_int) -> !;
 }
 
+/// How much less a thread asks for than the threads of the data path, where a processor has too little for both.
+const BACKGROUND_NICE: i32 = 10;
+
+/// Lets this thread, and those that it starts, have what the others leave: frames come before requests.
+///
+/// # Errors
+/// The system refuses.
+pub fn be_second() -> rustix::io::Result<()> {
+    rustix::process::setpriority_process(None, BACKGROUND_NICE)
+}
+
 /// Ends this process at once, without what libraries left to be run at its end: an accelerator's library that
 /// was opened at run time may crash there, after all the work is done.
 pub fn exit_now(status: u8) -> ! {

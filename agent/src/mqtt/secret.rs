@@ -40,7 +40,7 @@ impl Secret {
     ///
     /// # Errors
     /// It cannot be read now; the supervisor tries on.
-    pub(super) fn bytes(&self) -> Result<Vec<u8>, Failure> {
+    pub fn bytes(&self) -> Result<Vec<u8>, Failure> {
         let path = match self {
             Self::File(path) => path.clone(),
             Self::Credential(name) => match std::env::var_os(DIRECTORY) {
@@ -60,7 +60,7 @@ impl Secret {
     ///
     /// # Errors
     /// As [`Secret::bytes`].
-    pub(super) fn line(&self) -> Result<String, Failure> {
+    pub fn line(&self) -> Result<String, Failure> {
         let bytes = self.bytes()?;
         let text = String::from_utf8_lossy(&bytes);
         Ok(text.lines().next().unwrap_or_default().to_owned())

@@ -5,6 +5,9 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
+use wire::Timings;
+
+use super::meter::Meter;
 
 /// Longest latency that is told apart from longer ones.
 const LATENCY_MAX_US: u64 = 60_000_000;
@@ -30,7 +33,26 @@ pub struct Health {
     failed: AtomicU64,
     reopened: AtomicU64,
     ended: AtomicBool,
+    began: Instant,
+    /// When the last frame was inferred, in milliseconds since `began`, and one more; 0 before the first.
+    inferred_at: AtomicU64,
+    steps: Steps,
     interval: Mutex<Interval>,
+}
+
+/// How long each step of a pipeline's frames took, since the start.
+#[derive(Debug, Default)]
+pub struct Steps {
+    /// From the capture to the first step: how long a frame waited.
+    pub wait: Meter,
+    /// From the camera's format to the tensor.
+    pub preprocess: Meter,
+    /// The model's run.
+    pub inference: Meter,
+    /// From the outputs to what was found.
+    pub postprocess: Meter,
+    /// From the capture to the sinks.
+    pub latency: Meter,
 }
 
 #[derive(Debug)]
@@ -135,6 +157,9 @@ impl Default for Health {
             failed: AtomicU64::new(0),
             reopened: AtomicU64::new(0),
             ended: AtomicBool::new(false),
+            began: Instant::now(),
+            inferred_at: AtomicU64::new(0),
+            steps: Steps::default(),
             interval: Mutex::new(Interval {
                 log: Since::new(),
                 telemetry: Since::new(),
@@ -166,6 +191,8 @@ impl Health {
     pub fn inferred(&self, latency: Duration, work: Duration, replaced: u64) {
         self.inferred.fetch_add(1, Ordering::Relaxed);
         self.replaced.store(replaced, Ordering::Relaxed);
+        let now = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX - 1);
+        self.inferred_at.store(now + 1, Ordering::Relaxed);
         let mut interval = self.interval.lock().unwrap_or_else(PoisonError::into_inner);
         let Interval { log, telemetry, .. } = &mut *interval;
         for histogram in [&mut log.latency_us, &mut telemetry.latency_us].into_iter().flatten() {
@@ -174,6 +201,35 @@ impl Health {
         if let Some(watch) = &mut interval.watch {
             watch.work_us.saturating_record(micros(work));
         }
+    }
+
+    /// The steps of an inferred frame took as long as `timings` says.
+    pub fn took(&self, timings: &Timings) {
+        let time = |ms: f32| Duration::from_secs_f32(ms.max(0.0) / 1000.0);
+        self.steps.wait.took(time(timings.age_ms));
+        self.steps.preprocess.took(time(timings.preprocess_ms));
+        self.steps.inference.took(time(timings.inference_ms));
+        self.steps.postprocess.took(time(timings.postprocess_ms));
+        self.steps.latency.took(time(timings.latency_ms));
+    }
+
+    /// How long each step took, since the start.
+    #[must_use]
+    pub fn steps(&self) -> &Steps {
+        &self.steps
+    }
+
+    /// How long ago the last frame was inferred; `None` before the first.
+    #[must_use]
+    pub fn inferred_ago(&self) -> Option<Duration> {
+        let at = self.inferred_at.load(Ordering::Relaxed).checked_sub(1)?;
+        Some(self.began.elapsed().saturating_sub(Duration::from_millis(at)))
+    }
+
+    /// How long this pipeline has been there.
+    #[must_use]
+    pub fn age(&self) -> Duration {
+        self.began.elapsed()
     }
 
     /// Begins to watch, anew where somebody watches already.

@@ -12,6 +12,7 @@ pub mod health;
 pub mod latest;
 pub mod load;
 pub mod lookout;
+pub mod meter;
 pub mod postprocess;
 pub mod preprocess;
 pub mod rgb;

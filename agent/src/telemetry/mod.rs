@@ -9,6 +9,7 @@ pub mod board;
 pub mod capture;
 pub mod host;
 pub mod sampler;
+pub mod seen;
 mod settings;
 pub mod sysfs;
 pub mod tree;

@@ -10,6 +10,7 @@ use wire::{Alarm, BoardTelemetry, EventState, PAYLOAD_MAX_BYTES, PipelineTelemet
 
 use super::alarms::{Alarms, PipelineView, Standing, View};
 use super::sampler::Sampler;
+use super::seen::Seen;
 use super::settings::TelemetrySettings;
 use super::tree::Tree;
 use crate::mqtt::Link;
@@ -37,29 +38,37 @@ pub struct Pipeline {
     pub load: Option<(LoadSettings, f64)>,
 }
 
-/// Starts to watch the board and `pipelines`. Without a broker, alarms go to the log alone. What is done about the
-/// load of a pipeline is told through `outlet`.
+/// Whom the watch tells what it sees.
+#[derive(Debug, Clone)]
+pub struct Ears {
+    /// The broker; without one, alarms go to the log alone.
+    pub link: Option<Link>,
+    /// Makes the keys of every payload.
+    pub said: Arc<Said>,
+    /// Whoever asks.
+    pub seen: Seen,
+    /// Whoever tells what is done about the load of a pipeline.
+    pub outlet: Option<Outlet>,
+}
+
+/// Starts to watch the board and `pipelines`.
 pub fn start(
     settings: &TelemetrySettings,
     pipelines: Vec<Pipeline>,
-    link: Option<&Link>,
-    outlet: Option<&Outlet>,
-    said: &Arc<Said>,
+    ears: &Ears,
     supervisor: &Supervisor,
 ) {
-    let (settings, link, said) = (settings.clone(), link.cloned(), said.clone());
-    let outlet = outlet.cloned();
+    let (settings, ears) = (settings.clone(), ears.clone());
     let stop = supervisor.stop().clone();
     supervisor.run("telemetry", move || {
-        let told = Told::new(link.clone(), outlet.clone(), said.clone());
-        work(settings.clone(), pipelines.clone(), told, stop.clone())
+        work(settings.clone(), pipelines.clone(), ears.clone(), stop.clone())
     });
 }
 
 async fn work(
     settings: TelemetrySettings,
     pipelines: Vec<Pipeline>,
-    told: Told,
+    ears: Ears,
     stop: Stop,
 ) -> Result<(), Failure> {
     let mut ticks = tokio::time::interval(settings.every);
@@ -67,7 +76,7 @@ async fn work(
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let gone = |error| Failure::retry("the sample was not finished", error);
     // Files of the kernel and vendor libraries may block, and have no business on a thread of the network.
-    let opening = tokio::task::spawn_blocking(move || Watch::open(&settings, pipelines, told));
+    let opening = tokio::task::spawn_blocking(move || Watch::open(&settings, pipelines, ears));
     let mut watch = opening.await.map_err(gone)??;
     loop {
         tokio::select! {
@@ -88,6 +97,7 @@ struct Watch {
     sampler: Sampler,
     alarms: Alarms,
     told: Told,
+    seen: Seen,
     pipelines: Vec<Followed>,
 }
 
@@ -108,7 +118,7 @@ impl Watch {
     fn open(
         settings: &TelemetrySettings,
         pipelines: Vec<Pipeline>,
-        told: Told,
+        ears: Ears,
     ) -> Result<Box<Self>, Failure> {
         let tree = Tree::open(&settings.sysroot)
             .map_err(|error| Failure::retry("no telemetry of the board", error))?;
@@ -116,6 +126,7 @@ impl Watch {
         tracing::info!(board = sampler.board().name, "watching the board");
         let names: Vec<String> =
             pipelines.iter().map(|pipeline| pipeline.name.to_string()).collect();
+        let told = Told::new(ears.link, ears.outlet, ears.said);
         let pipelines = pipelines.into_iter().map(|pipeline| Followed {
             topic: told.topic(|topics| topics.telemetry_pipeline(&pipeline.name)),
             load: pipeline.load.clone().map(|(settings, most_hz)| {
@@ -136,6 +147,7 @@ impl Watch {
             alarms: Alarms::new(&settings.alarms, &names),
             pipelines: pipelines.collect(),
             told,
+            seen: ears.seen,
         };
         // Who subscribes hears of every alarm that there is, also of those that are not raised.
         let standing: Vec<Standing> = watch.alarms.standing().cloned().collect();
@@ -159,6 +171,7 @@ impl Watch {
             log(&alarm);
             self.told.alarm(&alarm, Some(Timestamp::now()));
         }
+        self.seen.set(&readings, self.alarms.standing());
         self.told.board(readings);
     }
 }

@@ -1,8 +1,8 @@
 //! Files of releases by their digest: `blobs/<sha256>` whole and verified, `partial/<sha256>/` on their way.
 //!
 //! A partial file is `data`, and `mark`: how many of its chunks are verified. Data is durable before its mark
-//! says so, and what lies behind the mark is the unverified begin of the next chunk; after a kill or a power cut the download goes on behind the mark, and nothing before it is hashed
-//! again. That each chunk is what the signed document says makes the whole what it says, too: the document
+//! says so; what lies behind the mark came and is not verified yet. After a kill or a power cut the download goes
+//! on behind that, once chunks of it that are whole were verified; nothing before the mark is hashed again. That each chunk is what the signed document says makes the whole what it says, too: the document
 //! was checked to have a hash for every chunk, so nothing of a blob is unverified.
 //!
 //! **Invariant:** no byte of a release is used before it is verified: [`Blobs::path`] is only for those that
@@ -159,17 +159,33 @@ impl Partial {
         CHUNK_BYTES.min(self.file.length - self.offset())
     }
 
-    /// What lies behind the verified chunks: the begin of the next one, as far as it came. Unverified.
+    /// What lies behind the verified chunks: the begin of the next one, as far as it came, unverified. Chunks that
+    /// are there whole, and were not marked before a kill, are verified first; from one that is not what was
+    /// signed on (after a power cut it may be a hole), everything is forgotten.
     ///
     /// # Errors
     /// The disk's.
-    pub fn tail(&self) -> io::Result<Vec<u8>> {
-        let here = self.data.metadata()?.len().saturating_sub(self.offset());
-        // A whole chunk would have been marked: it is not to be trusted to be one.
-        let length = if here < self.wants() { here } else { 0 };
-        let mut tail = vec![0; usize::try_from(length).unwrap_or(0)];
-        self.data.read_exact_at(&mut tail, self.offset())?;
-        Ok(tail)
+    pub fn tail(&mut self) -> io::Result<Vec<u8>> {
+        loop {
+            let here = self.data.metadata()?.len().saturating_sub(self.offset());
+            let (wants, at) = (self.wants(), self.offset());
+            let mut bytes = vec![0; usize::try_from(here.min(wants)).unwrap_or(0)];
+            self.data.read_exact_at(&mut bytes, at)?;
+            if wants == 0 || here < wants {
+                return Ok(bytes);
+            }
+            if self.accept(&bytes, bytes.len())?.is_err() {
+                self.data.set_len(at)?;
+            }
+        }
+    }
+
+    /// Another handle to the same file, for what comes while a chunk is verified.
+    ///
+    /// # Errors
+    /// The system has no more handles.
+    pub fn ahead(&self) -> io::Result<Ahead> {
+        self.data.try_clone().map(Ahead)
     }
 
     /// Leaves `tail`, the begin of the next chunk, for the next time.
@@ -182,11 +198,12 @@ impl Partial {
         self.data.set_len(self.offset() + length)
     }
 
-    /// `bytes` are the next chunk: they are verified, written, and count from now on, also after a power cut.
+    /// `bytes` are the next chunk, of which `written` are in the file already: they are verified, written, and count
+    /// from now on, also after a power cut.
     ///
     /// # Errors
     /// The outer one is the disk's; the inner one says that they are not what was signed.
-    pub fn accept(&mut self, bytes: &[u8]) -> io::Result<Result<(), WrongChunk>> {
+    pub fn accept(&mut self, bytes: &[u8], written: usize) -> io::Result<Result<(), WrongChunk>> {
         let at = usize::try_from(self.chunk).unwrap_or(usize::MAX);
         let Some(wanted) = self.file.chunks.get(at).copied() else {
             return Err(io::Error::other("there is no further chunk"));
@@ -195,7 +212,9 @@ impl Partial {
         if found != wanted {
             return Ok(Err(WrongChunk { chunk: self.chunk, found, wanted }));
         }
-        self.data.write_all_at(bytes, self.offset())?;
+        let written = written.min(bytes.len());
+        let behind = self.offset() + u64::try_from(written).unwrap_or(0);
+        self.data.write_all_at(&bytes[written..], behind)?;
         self.data.sync_data()?;
         let next = self.chunk + 1;
         disk::replace(&self.dir.join("mark"), format!("{next}\n").as_bytes())
@@ -218,6 +237,20 @@ impl Partial {
         disk::move_into_place(&self.dir.join("data"), &blobs.path(&self.file.sha256))
             .map_err(io::Error::other)?;
         fs::remove_dir_all(&self.dir)
+    }
+}
+
+/// Where bytes of a partial file go that are not verified yet.
+#[derive(Debug)]
+pub struct Ahead(File);
+
+impl Ahead {
+    /// Puts `bytes` behind the mark, at `offset` of the file, where a kill does not take them.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn write(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.0.write_all_at(bytes, offset)
     }
 }
 

@@ -13,7 +13,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, Buf
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{mpsc, oneshot};
 
-use super::told::Trouble;
+use super::told::{Last, Standing};
 
 /// The socket's name in the state directory.
 pub const SOCKET: &str = "control.sock";
@@ -66,20 +66,33 @@ pub(super) struct Asked {
 #[derive(Debug, Clone, Default)]
 pub struct Desk {
     pub(super) workers: Vec<(String, mpsc::Sender<Asked>)>,
-    pub(super) troubles: Vec<(String, Trouble)>,
+    pub(super) standings: Vec<(String, Last)>,
     /// Why there are no workers: no release can be taken.
     pub(super) broken: Option<String>,
 }
 
 impl Desk {
+    /// Where each slot stands.
+    #[must_use]
+    pub fn standings(&self) -> Vec<(String, Standing)> {
+        let stands = |last: &Last| last.lock().map(|last| last.clone()).unwrap_or_default();
+        self.standings.iter().map(|(slot, last)| (slot.clone(), stands(last))).collect()
+    }
+
+    /// Why no release can be taken at all, where that is so.
+    #[must_use]
+    pub fn broken(&self) -> Option<&str> {
+        self.broken.as_deref()
+    }
+
     /// Passes `command` on to whom it concerns, and waits for what comes of it.
     pub async fn ask(&self, command: &Command) -> Answer {
         if let Some(why) = &self.broken {
             return Answer { ok: *command == Command::Trouble, lines: vec![why.clone()] };
         }
         if *command == Command::Trouble {
-            let lines = self.troubles.iter().filter_map(|(slot, trouble)| {
-                let trouble = trouble.lock().ok()?.clone()?;
+            let lines = self.standings().into_iter().filter_map(|(slot, standing)| {
+                let trouble = standing.check_error?;
                 Some(format!("{slot}: {trouble}"))
             });
             return Answer { ok: true, lines: lines.collect() };

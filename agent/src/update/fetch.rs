@@ -1,8 +1,8 @@
 //! A release's file, from the repository to the blobs: each chunk verified before it touches the disk for good.
 //!
-//! Bytes are gathered chunk by chunk in memory. A whole chunk is hashed, compared, written, synced and marked on
-//! another thread while the next one comes; a chunk that is cut off goes to the disk as it is, behind the mark,
-//! and is gone on with by range, in this run or the next.
+//! Bytes are gathered chunk by chunk in memory, and go to the file as they come, behind the mark. A whole chunk is
+//! hashed, compared, synced and marked on another thread while the next one comes; one that is cut off is gone
+//! on with by range, in this run or the next.
 //!
 //! **Progress is a high-water mark:** an attempt that verified nothing new counts as one in vain, whatever it
 //! transferred, and some of those in a row end the fetch until later. A server that ignores ranges and is
@@ -13,11 +13,13 @@ use std::time::{Duration, Instant};
 
 use wire::ReleaseFile;
 
-use super::blobs::{Blobs, Partial, WrongChunk};
+use super::blobs::{Ahead, Blobs, Partial, WrongChunk};
 use super::transport::{Body, Transport, TransportError};
 
 /// Attempts in a row without a byte more than before, until the fetch is left for later.
 const VAIN_MAX: u32 = 4;
+/// Bytes of a chunk that a kill takes at most: each time so many came, they go to the file.
+const AHEAD_BYTES: usize = 1 << 20;
 /// A stall is less than this ...
 const STALL_BYTES: u64 = 16 << 10;
 /// ... within this: slower than any link that a model could be fetched over.
@@ -80,14 +82,23 @@ pub async fn fetch(
         return Ok(());
     }
     let disk = |source| FetchError::Disk { path: file.path.clone(), source };
+    let mut partial = blobs.partial(file).map_err(disk)?;
+    // It may have to verify what is there.
+    let opened = tokio::task::spawn_blocking(move || {
+        let chunk = partial.tail()?;
+        Ok((partial.ahead()?, chunk, partial))
+    });
+    let opened = opened.await.map_err(io::Error::other).and_then(|opened| opened);
+    let (ahead, chunk, partial) = opened.map_err(disk)?;
     let mut way = Way {
-        partial: Some(blobs.partial(file).map_err(disk)?),
-        chunk: Vec::new(),
+        partial: Some(partial),
+        ahead,
+        spilled: chunk.len(),
+        chunk,
         file: file.clone(),
         pace: bytes_s.map(Pace::new),
         etag: None,
     };
-    way.chunk = way.part()?.tail().map_err(disk)?;
     let (mut vain, mut high, mut wrong) = (0, 0, false);
     loop {
         let ended = way.attempt(transport, progress).await;
@@ -127,6 +138,9 @@ struct Way {
     partial: Option<Partial>,
     /// What is there of the chunk behind the verified ones.
     chunk: Vec<u8>,
+    /// Bytes of `chunk` that are in the file.
+    spilled: usize,
+    ahead: Ahead,
     file: ReleaseFile,
     pace: Option<Pace>,
     etag: Option<String>,
@@ -171,7 +185,7 @@ impl Way {
         let mut skip = from.saturating_sub(body.offset);
         let mut next = Vec::new();
         let mut writing: Option<Writing> = None;
-        let mut stall = Stall { since: Instant::now(), came: 0 };
+        let mut stall = Stall::new(Instant::now());
         let mut ended = Ok(());
         let mut offset = self.part()?.offset();
         while offset < self.file.length {
@@ -184,7 +198,7 @@ impl Way {
                 }
             };
             let length = u64::try_from(piece.len()).unwrap_or(0);
-            if let Some(slow) = stall.after(length, &name) {
+            if let Some(slow) = stall.after(length, Instant::now(), &name) {
                 ended = Err(failed(slow));
                 break;
             }
@@ -201,8 +215,10 @@ impl Way {
                 self.chunk.extend_from_slice(&bytes[..take]);
                 bytes = &bytes[take..];
                 if self.chunk.len() < wants {
+                    self.write_ahead(offset, AHEAD_BYTES)?;
                     continue;
                 }
+                self.write_ahead(offset, 1)?;
                 if let Some(before) = writing.take() {
                     next = self.written(before, progress).await?;
                 }
@@ -226,10 +242,31 @@ impl Way {
 
     fn write(&mut self, full: Vec<u8>) -> Option<Writing> {
         let mut partial = self.partial.take()?;
+        let written = std::mem::take(&mut self.spilled);
         Some(tokio::task::spawn_blocking(move || {
-            let accepted = partial.accept(&full);
+            let accepted = partial.accept(&full, written);
             (partial, full, accepted)
         }))
+    }
+
+    /// What came of the chunk at `offset` goes to the file, if it is `least` bytes more than before.
+    fn write_ahead(&mut self, offset: u64, least: usize) -> Result<(), FetchError> {
+        let new = &self.chunk[self.spilled..];
+        if new.len() < least {
+            return Ok(());
+        }
+        let at = offset + u64::try_from(self.spilled).unwrap_or(0);
+        let written = not_in_the_way(|| self.ahead.write(new, at));
+        written.map_err(|error| self.disk(error))?;
+        self.spilled = self.chunk.len();
+        Ok(())
+    }
+
+    /// The bytes that are here of the next chunk are worth nothing.
+    fn forget(&mut self) -> Result<(), FetchError> {
+        self.chunk.clear();
+        self.spilled = 0;
+        self.part()?.spill(&[]).map_err(|error| self.disk(error))
     }
 
     /// Waits for a chunk to be written, and returns its emptied buffer.
@@ -249,14 +286,22 @@ impl Way {
                 Ok(buffer)
             }
             Ok(Err(source)) => {
-                self.chunk.clear();
+                self.forget()?;
                 Err(FetchError::Wrong { path: self.file.path.clone(), source })
             }
             Err(error) => {
-                self.chunk.clear();
+                (self.chunk, self.spilled) = (Vec::new(), 0);
                 Err(error)
             }
         }
+    }
+}
+
+/// Does what waits for the disk, beside the tasks of the runtime where it has threads for that.
+fn not_in_the_way<T>(act: impl FnOnce() -> T) -> T {
+    match tokio::runtime::Handle::current().runtime_flavor() {
+        tokio::runtime::RuntimeFlavor::MultiThread => tokio::task::block_in_place(act),
+        _ => act(),
     }
 }
 
@@ -273,13 +318,17 @@ struct Stall {
 }
 
 impl Stall {
-    fn after(&mut self, bytes: u64, name: &str) -> Option<TransportError> {
+    fn new(now: Instant) -> Self {
+        Self { since: now, came: 0 }
+    }
+
+    fn after(&mut self, bytes: u64, now: Instant, name: &str) -> Option<TransportError> {
         self.came += bytes;
-        if self.since.elapsed() < STALL_TIME {
+        if now.saturating_duration_since(self.since) < STALL_TIME {
             return None;
         }
         let came = std::mem::take(&mut self.came);
-        self.since = Instant::now();
+        self.since = now;
         (came < STALL_BYTES).then(|| stalled(name, came))
     }
 }
@@ -304,5 +353,27 @@ impl Pace {
         self.spent += bytes;
         let due = Duration::from_millis(self.spent.saturating_mul(1000) / self.bytes_s);
         tokio::time::sleep(due.saturating_sub(self.began.elapsed())).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Seconds until the link is given up over which `bytes_s` come, by the piece; `None`: not within an hour.
+    fn given_up_after(bytes_s: u64) -> Option<u64> {
+        let began = Instant::now();
+        let mut stall = Stall::new(began);
+        (1..=3600).find(|second| {
+            stall.after(bytes_s, began + Duration::from_secs(*second), "x").is_some()
+        })
+    }
+
+    #[test]
+    fn a_slow_drip_is_given_up_and_a_slow_link_is_not() {
+        assert_eq!(given_up_after(1), Some(60));
+        assert_eq!(given_up_after(200), Some(60));
+        // A modem's.
+        assert_eq!(given_up_after(1200), None);
     }
 }

@@ -37,6 +37,7 @@ pub use command::{Answer, Command, Desk, SOCKET, ask};
 pub use live::{Live, Open, RehearsalSettings, Serves};
 pub use sealed::SealError;
 pub use settings::{LinkSettings, UpdateSettings, Window};
+pub use told::Standing;
 
 use crate::mqtt::Link;
 use crate::report;
@@ -98,7 +99,7 @@ pub fn start(
             link.on(&link.topics().model_install(&live.slot))
         });
         let told = told::Told::new(&live.slot, link.cloned(), said.clone());
-        desk.troubles.push((live.slot.clone(), told.trouble()));
+        desk.standings.push((live.slot.clone(), told.last()));
         let name = format!("update {}", live.slot);
         let worker = worker::Worker::new(shared.clone(), live, booted, told, asked, bell);
         let worker = Arc::new(Mutex::new(worker));

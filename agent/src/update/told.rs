@@ -14,25 +14,25 @@ const REASON_MAX: usize = 1000;
 
 /// Where a slot stands.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Standing {
+pub struct Standing {
     /// What is committed; `None`: the configured folder.
-    pub(super) installed: Option<ReleaseRef>,
+    pub installed: Option<ReleaseRef>,
     /// What can be returned to.
-    pub(super) previous: Option<ReleaseRef>,
+    pub previous: Option<ReleaseRef>,
     /// What is under way.
-    pub(super) offered: Option<ReleaseRef>,
+    pub offered: Option<ReleaseRef>,
     /// What is being done with it.
-    pub(super) phase: Option<Phase>,
+    pub phase: Option<Phase>,
     /// Bytes of it that are here.
-    pub(super) progress_bytes: u64,
+    pub progress_bytes: u64,
     /// Bytes of it in all.
-    pub(super) total_bytes: u64,
+    pub total_bytes: u64,
     /// Tries that are left.
-    pub(super) tries_left: Option<u32>,
+    pub tries_left: Option<u32>,
     /// The last release that was refused.
-    pub(super) refused: Option<Refusal>,
+    pub refused: Option<Refusal>,
     /// Why the last check failed.
-    pub(super) check_error: Option<String>,
+    pub check_error: Option<String>,
 }
 
 /// Tells the world about one slot.
@@ -43,31 +43,31 @@ pub(super) struct Told {
     said: Arc<Said>,
     states: AtomicU64,
     events: AtomicU64,
-    trouble: Trouble,
+    last: Last,
 }
 
-/// Why a slot's last look for a release failed, for whoever asks.
-pub(super) type Trouble = Arc<Mutex<Option<String>>>;
+/// How a slot stood when that last changed, for whoever asks.
+pub(super) type Last = Arc<Mutex<Standing>>;
 
 impl Told {
     /// For `slot`; without a broker only the log hears it.
     #[must_use]
     pub(super) fn new(slot: &str, link: Option<Link>, said: Arc<Said>) -> Self {
-        let (zero, trouble) = (AtomicU64::default, Trouble::default());
-        Self { slot: slot.to_owned(), link, said, states: zero(), events: zero(), trouble }
+        let (zero, last) = (AtomicU64::default, Last::default());
+        Self { slot: slot.to_owned(), link, said, states: zero(), events: zero(), last }
     }
 
-    /// What is the matter now, from now on.
-    pub(super) fn trouble(&self) -> Trouble {
-        self.trouble.clone()
+    /// Where it stands now, from now on.
+    pub(super) fn last(&self) -> Last {
+        self.last.clone()
     }
 
     /// The slot stands as in `standing`.
     pub(super) fn state(&self, standing: &Standing) {
         let reason = standing.refused.as_ref().map(|refusal| short(&refusal.reason));
         self.said.refuse(&self.slot, reason.as_deref());
-        if let Ok(mut trouble) = self.trouble.lock() {
-            trouble.clone_from(&standing.check_error);
+        if let Ok(mut last) = self.last.lock() {
+            last.clone_from(standing);
         }
         let Some(link) = &self.link else { return };
         let seq = self.states.fetch_add(1, Ordering::Relaxed) + 1;

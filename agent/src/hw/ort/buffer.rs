@@ -11,6 +11,7 @@ use crate::hw::pages::{HUGE_PAGE, advise};
 use crate::pipeline::tensor::{Element, Elements, ElementsMut};
 
 use super::raw::HostAllocator;
+use super::turns;
 
 /// What the widest vector instructions like.
 const ALIGN: usize = 64;
@@ -37,7 +38,10 @@ unsafe impl Sync for Buffer {}
 impl Buffer {
     /// `bytes` bytes: from `host`, where there is one that has them, else ordinary memory.
     pub(super) fn new(bytes: usize, host: Option<&Arc<HostAllocator>>) -> Self {
-        let pinned = host.and_then(|host| Some((host.allocate(bytes.max(1)).ok()?, host)));
+        let pinned = host.and_then(|host| {
+            let _turn = turns::to_change();
+            Some((host.allocate(bytes.max(1)).ok()?, host))
+        });
         let (data, owner) = match pinned {
             Some((data, host)) => (data, Owner::Pinned(host.clone())),
             None => heap(bytes),
@@ -45,11 +49,6 @@ impl Buffer {
         // SAFETY: just allocated, at least this long.
         unsafe { data.write_bytes(0, bytes) };
         Self { data, bytes, owner }
-    }
-
-    /// Whether it is memory that an accelerator reads directly.
-    pub(super) fn is_pinned(&self) -> bool {
-        matches!(self.owner, Owner::Pinned(_))
     }
 
     /// Its address.
@@ -90,6 +89,13 @@ impl Buffer {
         }
     }
 
+    /// Its bytes.
+    #[inline]
+    pub(super) fn bytes(&self) -> &[u8] {
+        // SAFETY: this owns as many bytes, all initialised, and the result borrows it.
+        unsafe { NonNull::slice_from_raw_parts(self.data, self.bytes).as_ref() }
+    }
+
     /// Its bytes, to be filled.
     pub(super) fn bytes_mut(&mut self) -> &mut [u8] {
         // SAFETY: as above.
@@ -102,8 +108,11 @@ impl Drop for Buffer {
         match &self.owner {
             // SAFETY: allocated with this layout, by `heap`.
             Owner::Heap(layout) => unsafe { dealloc(self.data.as_ptr(), *layout) },
-            // SAFETY: allocated by this allocator, by `new`.
-            Owner::Pinned(host) => unsafe { host.free(self.data) },
+            Owner::Pinned(host) => {
+                let _turn = turns::to_change();
+                // SAFETY: allocated by this allocator, by `new`.
+                unsafe { host.free(self.data) }
+            }
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::pipeline::engine::{Engine, EngineError, EngineReport, Lane, ModelFile
 use crate::pipeline::shape::{agree, extents};
 
 use super::cache::{self, Claim, Facts};
-use super::failure::{Failure, reason};
+use super::failure::{Failure, of_run, reason};
 use super::lane::{OrtLane, Shared};
 use super::library::Runtime;
 use super::machine;
@@ -47,17 +47,30 @@ impl OrtEngine {
         options: &Options,
         model: &ModelFiles<'_>,
     ) -> Result<(Self, Option<String>), EngineError> {
-        let (engine, failed) = Self::load(runtime, options, model)?;
-        let replays = options.tensorrt.cuda_graph || options.cuda.cuda_graph;
-        if !replays || !engine.overlaps() || matches!(follows_inputs(&engine), Ok(true)) {
-            return Ok((engine, failed));
+        if !(options.tensorrt.cuda_graph || options.cuda.cuda_graph) {
+            return Self::load(runtime, options, model);
         }
-        drop(engine);
+        let why = match Self::load(runtime, options, model) {
+            // An accelerator that takes the graph only without replays is better than none.
+            Ok((engine, _)) if !engine.overlaps() => {
+                let why: Vec<_> = engine.report.why_not.values().map(String::as_str).collect();
+                why.join("; ")
+            }
+            Ok((engine, failed)) if matches!(follows_inputs(&engine), Ok(true)) => {
+                return Ok((engine, failed));
+            }
+            Ok(_) => {
+                "outputs did not follow the inputs when runs were replayed: it is off".to_owned()
+            }
+            Err(error @ EngineError::Required { .. }) => crate::report::chain(&error),
+            Err(error) => return Err(error),
+        };
         let mut plain = options.clone();
         (plain.tensorrt.cuda_graph, plain.cuda.cuda_graph) = (false, false);
         let (mut engine, failed) = Self::load(runtime, &plain, model)?;
-        let why = "outputs did not follow the inputs when runs were replayed: it is off";
-        engine.report.why_not.insert("cuda_graph".to_owned(), why.to_owned());
+        if engine.overlaps() {
+            engine.report.why_not.insert("cuda_graph".to_owned(), why);
+        }
         Ok((engine, failed))
     }
 
@@ -277,7 +290,9 @@ impl Engine for OrtEngine {
             }
         }
         let Signature { inputs, outputs } = &self.signature;
-        Ok(Box::new(OrtLane::new(&self.shared, inputs, outputs, &sizes)?))
+        let mut lane = OrtLane::new(&self.shared, inputs, outputs, &sizes)?;
+        lane.record().map_err(of_run)?;
+        Ok(Box::new(lane))
     }
 
     fn report(&self) -> &EngineReport {

@@ -7,26 +7,36 @@
 use std::ffi::CString;
 use std::ptr::null;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, Ordering};
 
 use crate::pipeline::engine::{EngineError, Lane};
 use crate::pipeline::shape::{Extents, bytes};
 use crate::pipeline::tensor::{Element, ElementsMut, TensorSpec, View};
 
 use super::buffer::{Buffer, elements};
+use super::device::{Device, DeviceBuffer};
 use super::failure::{Failure, of_run};
-use super::raw::{Binding, HostAllocator, MemoryInfo, Value};
+use super::raw::{Binding, HostAllocator, MemoryInfo, RunOptions, Value};
 use super::session::{Session, kind_of};
+use super::turns;
+use super::warm::ones_where_integers;
+
+/// The number that says to the library: do not record this run.
+const NO_GRAPH: i32 = -1;
+/// Runs until it is certain that a graph was recorded: one to allocate, one to record, one to see that it is there.
+const RUNS_TO_RECORD: usize = 3;
 
 /// What lanes of an engine share.
 #[derive(Debug)]
 pub(super) struct Shared {
-    /// Memory that the accelerator reads directly, where there is one that has it.
-    pub(super) host: Option<(Arc<HostAllocator>, MemoryInfo)>,
+    /// Memory that the accelerator copies from without a detour, where there is one that has it.
+    pub(super) host: Option<Arc<HostAllocator>>,
     /// Ordinary memory.
     pub(super) cpu: MemoryInfo,
-    /// Whether an accelerator runs nodes: then an input is copied to it when it is bound, so that it must be
-    /// bound again after it was filled.
-    pub(super) rebinds: bool,
+    /// The accelerator's own memory, where one runs nodes.
+    pub(super) device: Option<(Arc<Device>, MemoryInfo)>,
+    /// Lanes so far, where runs are replayed: each has a CUDA graph of its own, with its own addresses.
+    pub(super) graphs: Option<AtomicI32>,
     pub(super) session: Session,
 }
 
@@ -34,6 +44,10 @@ pub(super) struct Shared {
 #[derive(Debug)]
 pub(super) struct OrtLane {
     binding: Binding,
+    /// Where runs are replayed: which graph is this lane's, once [`OrtLane::record`] was called.
+    options: Option<RunOptions>,
+    /// Whether runs are being recorded as that graph.
+    records: bool,
     inputs: Vec<Bound>,
     outputs: Vec<Output>,
     /// Whether a run has succeeded, so that there is something to see.
@@ -50,6 +64,8 @@ pub(super) struct OrtLane {
 struct Bound {
     value: Value,
     buffer: Buffer,
+    /// Where the library has it, if that is not `buffer` itself.
+    there: Option<DeviceBuffer>,
     name: CString,
     element: Element,
     shape: Vec<usize>,
@@ -87,17 +103,37 @@ impl Bound {
             .map(|&extent| i64::try_from(extent))
             .collect::<Result<_, _>>()
             .map_err(|_| refuse("it is too large"))?;
-        let buffer = Buffer::new(length, shared.host.as_ref().map(|(host, _)| host));
-        let info = match &shared.host {
-            Some((_, info)) if buffer.is_pinned() => info,
-            _ => &shared.cpu,
+        let failed = |failure: Failure| refuse(failure.message());
+        let buffer = Buffer::new(length, shared.host.as_ref());
+        let (there, info, data) = match &shared.device {
+            Some((device, info)) => {
+                let there = DeviceBuffer::new(device, buffer.len()).map_err(failed)?;
+                let data = there.data().map_err(failed)?;
+                (Some(there), info, data)
+            }
+            // Pinned memory is the processor's to the library, too: bound as what it is, it fails to copy an
+            // output out of it (1.31).
+            None => (None, &shared.cpu, buffer.data()),
         };
-        let (data, kind) = (buffer.data(), kind_of(spec.element));
+        let kind = kind_of(spec.element);
         // SAFETY: the buffer holds the shape's elements, and is dropped after the value and the binding.
-        let value = unsafe { Value::over(info, data, buffer.len(), &extents, kind) }
-            .map_err(|failure| refuse(failure.message()))?;
+        let value =
+            unsafe { Value::over(info, data, buffer.len(), &extents, kind) }.map_err(failed)?;
         let name = name_of(spec)?;
-        Ok(Self { value, buffer, name, element: spec.element, shape: shape.to_vec() })
+        Ok(Self { value, buffer, there, name, element: spec.element, shape: shape.to_vec() })
+    }
+
+    /// What was filled in becomes what the library sees.
+    #[inline]
+    fn send(&self) -> Result<(), Failure> {
+        self.there.as_ref().map_or(Ok(()), |there| there.fill(self.buffer.bytes()))
+    }
+
+    /// What the library wrote becomes what is seen here.
+    #[inline]
+    fn receive(&mut self) -> Result<(), Failure> {
+        let Self { there, buffer, .. } = self;
+        there.as_ref().map_or(Ok(()), |there| there.read(buffer.bytes_mut()))
     }
 
     fn view(&self) -> View<'_> {
@@ -120,8 +156,11 @@ impl OrtLane {
     ) -> Result<Self, EngineError> {
         let refuse = |failure: Failure| EngineError::Shape(failure.message().to_owned());
         let binding = Binding::new(shared.session.ptr()).map_err(refuse)?;
+        let unrecorded = shared.graphs.as_ref().map(|_| RunOptions::of_graph(NO_GRAPH));
         let mut lane = Self {
             binding,
+            options: unrecorded.transpose().map_err(refuse)?,
+            records: false,
             inputs: Vec::new(),
             outputs: Vec::new(),
             ran: false,
@@ -159,6 +198,21 @@ impl OrtLane {
         Ok(lane)
     }
 
+    /// Where runs are replayed: records this lane's, alone on the device. No later run of it is recorded, so that
+    /// none keeps other models' frames waiting.
+    pub(super) fn record(&mut self) -> Result<(), Failure> {
+        let Some(graphs) = &self.shared.graphs else { return Ok(()) };
+        self.options = Some(RunOptions::of_graph(graphs.fetch_add(1, Ordering::Relaxed))?);
+        self.inputs.iter_mut().for_each(|input| {
+            ones_where_integers(input.element, input.buffer.bytes_mut());
+        });
+        self.records = true;
+        let recorded = (0..RUNS_TO_RECORD).try_for_each(|_| self.run_raw());
+        (self.records, self.ran) = (false, false);
+        self.inputs.iter_mut().for_each(|input| input.buffer.bytes_mut().fill(0));
+        recorded
+    }
+
     /// Input `index`, of whatever type, as bytes to be filled.
     pub(super) fn input_bytes(&mut self, index: usize) -> Option<(Element, &mut [u8])> {
         let bound = self.inputs.get_mut(index)?;
@@ -184,14 +238,19 @@ impl OrtLane {
         if self.takes {
             self.untake()?;
         }
-        if self.shared.rebinds {
-            for input in &self.inputs {
-                self.binding.input(&input.name, &input.value)?;
-            }
+        // A processor's runs are in nobody's way.
+        let _turn = self.shared.device.is_some().then(|| turns::to_run(self.records));
+        for input in &self.inputs {
+            input.send()?;
         }
-        self.shared.session.run(&self.binding)?;
-        if self.shared.rebinds {
+        self.shared.session.run(&self.binding, self.options.as_ref())?;
+        if self.shared.device.is_some() {
             self.binding.synchronize()?;
+            for output in &mut self.outputs {
+                if let Output::Bound(bound) = output {
+                    bound.receive()?;
+                }
+            }
         }
         if self.takes {
             self.take()?;

@@ -11,6 +11,7 @@
 
 mod buffer;
 mod cache;
+mod device;
 mod engine;
 mod failure;
 mod lane;
@@ -22,6 +23,7 @@ mod providers;
 mod raw;
 mod replayed;
 mod session;
+mod turns;
 mod warm;
 
 pub use cache::{Facts, key};

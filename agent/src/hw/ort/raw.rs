@@ -1,7 +1,7 @@
 //! Owners of the library's objects: each is released once, when it is dropped.
 #![expect(unsafe_code, reason = "the C interface")]
 
-use std::ffi::{CStr, c_char, c_void};
+use std::ffi::{CStr, CString, c_char, c_void};
 use std::ptr::{NonNull, null, null_mut};
 use std::sync::Arc;
 
@@ -109,6 +109,18 @@ impl MemoryInfo {
         };
         made(status, out).map(Self)
     }
+
+    /// The memory of CUDA device `device`.
+    pub(super) fn cuda(device: u16) -> Result<Self, Failure> {
+        let mut out = null_mut();
+        let (kind, memory) = (OrtAllocatorType::OrtDeviceAllocator, OrtMemType::OrtMemTypeDefault);
+        let name = c"Cuda".as_ptr();
+        // SAFETY: `name` ends with a NUL; writes `out`, or returns a status.
+        let status = unsafe {
+            (api().CreateMemoryInfo)(name, kind, i32::from(device), memory, &raw mut out)
+        };
+        made(status, out).map(Self)
+    }
 }
 
 impl RunOptions {
@@ -116,6 +128,18 @@ impl RunOptions {
         let mut out = null_mut();
         // SAFETY: writes `out`, or returns a status.
         made(unsafe { (api().CreateRunOptions)(&raw mut out) }, out).map(Self)
+    }
+
+    /// Those of runs that are replayed as CUDA graph number `graph` of their session.
+    pub(super) fn of_graph(graph: i32) -> Result<Self, Failure> {
+        let this = Self::new()?;
+        this.set(c"gpu_graph_id", &CString::new(graph.to_string())?)?;
+        Ok(this)
+    }
+
+    pub(super) fn set(&self, key: &CStr, value: &CStr) -> Result<(), Failure> {
+        // SAFETY: live for the call, which copies the texts.
+        checked(unsafe { (api().AddRunConfigEntry)(self.ptr(), key.as_ptr(), value.as_ptr()) })
     }
 }
 

@@ -16,6 +16,7 @@ use crate::pipeline::tensor::{Dim, Element, TensorSpec};
 
 use super::failure::{Failure, checked};
 use super::raw::{Binding, RunOptions, TypeInfo, api, taken_text, tensor_type};
+use super::turns;
 
 /// One loaded graph.
 #[derive(Debug)]
@@ -33,6 +34,7 @@ unsafe impl Sync for Session {}
 
 impl Drop for Session {
     fn drop(&mut self) {
+        let _turn = turns::to_change();
         // SAFETY: this owns the session, and nothing uses it after.
         unsafe { (api().ReleaseSession)(self.session.as_ptr()) }
     }
@@ -48,6 +50,7 @@ impl Session {
         let options = RunOptions::new()?;
         let path = CString::new(path.as_os_str().as_bytes())?;
         let mut out = null_mut();
+        let _turn = turns::to_change();
         // SAFETY: all live for the call; writes `out`, or returns a status.
         checked(unsafe {
             (api().CreateSession)(environment.ptr(), path.as_ptr(), builder.ptr(), &raw mut out)
@@ -62,11 +65,15 @@ impl Session {
         self.session.as_ptr()
     }
 
-    /// Runs once on what is bound. Allocates nothing.
+    /// Runs once on what is bound, with options of its own if it has some. Allocates nothing.
     #[inline]
-    pub(super) fn run(&self, binding: &Binding) -> Result<(), Failure> {
+    pub(super) fn run(
+        &self,
+        binding: &Binding,
+        options: Option<&RunOptions>,
+    ) -> Result<(), Failure> {
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
-        let (session, options) = (self.session.as_ptr(), self.options.ptr());
+        let (session, options) = (self.session.as_ptr(), options.unwrap_or(&self.options).ptr());
         // SAFETY: all live for the call; what is bound outlives the binding (`lane`).
         checked(unsafe { (api().RunWithBinding)(session, options, binding.ptr()) })
     }
@@ -76,9 +83,7 @@ impl Session {
     pub(super) fn run_and_shrink(&self, binding: &Binding) -> Result<(), Failure> {
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         let options = RunOptions::new()?;
-        let (key, value) = (c"memory.enable_memory_arena_shrinkage", c"cpu:0");
-        // SAFETY: live for the call, which copies the texts.
-        checked(unsafe { (api().AddRunConfigEntry)(options.ptr(), key.as_ptr(), value.as_ptr()) })?;
+        options.set(c"memory.enable_memory_arena_shrinkage", c"cpu:0")?;
         // SAFETY: all live for the call; what is bound outlives the binding (`lane`).
         checked(unsafe {
             (api().RunWithBinding)(self.session.as_ptr(), options.ptr(), binding.ptr())

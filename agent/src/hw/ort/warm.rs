@@ -3,11 +3,13 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicI32;
 
 use crate::pipeline::engine::{Lane, Signature};
 use crate::pipeline::shape::extents;
 use crate::pipeline::tensor::Element;
 
+use super::device::Device;
 use super::failure::{Failure, reason};
 use super::lane::{OrtLane, Shared};
 use super::options::Options;
@@ -35,7 +37,13 @@ pub(super) fn warm(
     let host = if accelerated { pinned(&session, options.device) } else { None };
     let cpu = MemoryInfo::cpu()?;
     let was_pinned = host.is_some();
-    let shared = Arc::new(Shared { host, cpu, rebinds: accelerated, session });
+    let device = match accelerated {
+        true => Some((Device::open(options.device)?, MemoryInfo::cuda(options.device)?)),
+        false => None,
+    };
+    let replays = options.tensorrt.cuda_graph || options.cuda.cuda_graph;
+    let graphs = (accelerated && replays).then(|| AtomicI32::new(1));
+    let shared = Arc::new(Shared { host, cpu, device, graphs, session });
     let mut opened = Opened {
         shared,
         surprising: vec![false; signature.outputs.len()],
@@ -58,9 +66,8 @@ pub(super) fn warm(
     Ok(opened)
 }
 
-fn pinned(session: &Session, device: u16) -> Option<(Arc<HostAllocator>, MemoryInfo)> {
-    let host = HostAllocator::pinned(session.ptr().cast_const(), device).ok()?;
-    Some((host, MemoryInfo::pinned(device).ok()?))
+fn pinned(session: &Session, device: u16) -> Option<Arc<HostAllocator>> {
+    HostAllocator::pinned(session.ptr().cast_const(), device).ok()
 }
 
 /// Runs on zeros, and notes the outputs that have other extents than the graph says. A graph that cannot be
@@ -113,7 +120,7 @@ pub(super) fn slim(opened: &Opened) -> Result<(), Failure> {
 
 /// A graph that divides an integer by a zero ends the process in older libraries (seen in 1.19; 1.31 answers an
 /// error). Ones are no worse an input.
-fn ones_where_integers(element: Element, bytes: &mut [u8]) {
+pub(super) fn ones_where_integers(element: Element, bytes: &mut [u8]) {
     let size = element.size_bytes().max(1);
     if matches!(
         element,

@@ -1,15 +1,21 @@
 //! `vedette bench`.
 
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use clap::Args;
 use hdrhistogram::Histogram;
+
+mod meter;
+mod table;
 
 use super::open::OpenArgs;
 use super::{complain, say};
 use crate::pipeline::engine::{Engine, EngineError};
 use crate::report;
 use crate::supervisor::exit;
+use meter::Meter;
+use table::{LeftOut, Measured, Row, side_by_side};
 
 /// Longest run that is told apart from longer ones: ten minutes.
 const RUN_MAX_NS: u64 = 600_000_000_000;
@@ -30,6 +36,9 @@ pub(super) struct Bench {
     /// Runs before the measurement
     #[arg(long, value_name = "N", default_value_t = 10)]
     warm_up: u32,
+    /// Measure this model too, and print both side by side
+    #[arg(long, value_name = "OTHER")]
+    compare: Option<PathBuf>,
     /// JSON instead of a table
     #[arg(long)]
     json: bool,
@@ -42,61 +51,58 @@ fn seconds(text: &str) -> Result<f64, String> {
     }
 }
 
-/// What one batch measured.
-struct Row {
-    batch: usize,
-    runs: u64,
-    mean_ms: f64,
-    p50_ms: f64,
-    p95_ms: f64,
-    p99_ms: f64,
-    items_per_s: f64,
-}
-
 impl Bench {
     pub(super) fn run(self) -> u8 {
         if let Some(batch) = self.batch.iter().find(|batch| !(1..=BATCH_MAX).contains(*batch)) {
             complain(&format!("a batch of {batch} is not from 1 to {BATCH_MAX}"));
             return exit::USAGE;
         }
-        let opened = match self.open.open() {
-            Ok(opened) => opened,
+        match self.measure_all() {
+            Ok(all) => {
+                say(&if self.json { json(&all) } else { text(&all) });
+                if all.iter().any(|one| one.rows.is_empty()) { exit::FAILED } else { exit::OK }
+            }
             Err(message) => {
                 complain(&message);
-                return exit::FAILED;
-            }
-        };
-        let (mut rows, mut left_out) = (Vec::new(), Vec::new());
-        for &batch in &self.batch {
-            match self.measure(opened.engine.as_ref(), batch) {
-                Ok(row) => rows.push(row),
-                Err(EngineError::Shape(why)) => left_out.push((batch, why)),
-                Err(error) => {
-                    complain(&report::chain(&error));
-                    return exit::FAILED;
-                }
+                exit::FAILED
             }
         }
-        let report = opened.engine.report();
-        let title = format!(
-            "{} {} on {} ({})",
-            opened.folder.name, opened.folder.version, report.provider, report.library
-        );
-        if self.json {
-            say(&json(&title, &rows, &left_out));
-        } else {
-            say(&table(&title, &rows, &left_out));
-        }
-        if rows.is_empty() { exit::FAILED } else { exit::OK }
     }
 
-    fn measure(&self, engine: &dyn Engine, batch: usize) -> Result<Row, EngineError> {
+    /// The model, and the one that it is compared with.
+    fn measure_all(&self) -> Result<Vec<Measured>, String> {
+        let mut all = vec![self.measure(&self.open)?];
+        if let Some(other) = &self.compare {
+            all.push(self.measure(&self.open.of(other.clone()))?);
+        }
+        Ok(all)
+    }
+
+    fn measure(&self, open: &OpenArgs) -> Result<Measured, String> {
+        let began = Instant::now();
+        let opened = open.open()?;
+        let load_ms = began.elapsed().as_secs_f64() * 1e3;
+        let (folder, engine) = (&opened.folder, opened.engine.as_ref());
+        let mut all = Measured::new(&folder.name, &folder.version, engine.report(), load_ms);
+        for &batch in &self.batch {
+            match self.row(engine, batch) {
+                Ok(row) => all.rows.push(row),
+                Err(EngineError::Shape(why)) => all.left_out.push(LeftOut { batch, why }),
+                Err(error) => return Err(report::chain(&error)),
+            }
+        }
+        all.resident_bytes = meter::resident_bytes();
+        Ok(all)
+    }
+
+    fn row(&self, engine: &dyn Engine, batch: usize) -> Result<Row, EngineError> {
         let mut lane = engine.lane(batch)?;
         for _ in 0..self.warm_up {
             lane.run()?;
         }
         let broken = |error: hdrhistogram::CreationError| EngineError::Shape(error.to_string());
         let mut times = Histogram::<u64>::new_with_bounds(1, RUN_MAX_NS, 3).map_err(broken)?;
+        let meter = Meter::start();
         let (began, limit) = (Instant::now(), Duration::from_secs_f64(self.seconds));
         while began.elapsed() < limit {
             let run = Instant::now();
@@ -106,6 +112,9 @@ impl Bench {
             );
         }
         let took = began.elapsed().as_secs_f64();
+        let power_w = meter.stop();
+        let items_per_s =
+            count(times.len()) * count(u64::try_from(batch).unwrap_or(u64::MAX)) / took;
         Ok(Row {
             batch,
             runs: times.len(),
@@ -113,44 +122,29 @@ impl Bench {
             p50_ms: millis(times.value_at_quantile(0.50)),
             p95_ms: millis(times.value_at_quantile(0.95)),
             p99_ms: millis(times.value_at_quantile(0.99)),
-            items_per_s: count(times.len()) * count(u64::try_from(batch).unwrap_or(u64::MAX))
-                / took,
+            items_per_s,
+            power_w,
+            energy_j: power_w.map(|watts| watts / items_per_s),
         })
     }
 }
 
-fn table(title: &str, rows: &[Row], left_out: &[(usize, String)]) -> String {
-    let mut text = format!(
-        "{title}\n{:>6} {:>8} {:>10} {:>10} {:>10} {:>10} {:>10}",
-        "batch", "runs", "mean ms", "p50 ms", "p95 ms", "p99 ms", "items/s"
-    );
-    for row in rows {
-        text.push_str(&format!(
-            "\n{:>6} {:>8} {:>10.3} {:>10.3} {:>10.3} {:>10.3} {:>10.1}",
-            row.batch, row.runs, row.mean_ms, row.p50_ms, row.p95_ms, row.p99_ms, row.items_per_s
-        ));
+fn text(all: &[Measured]) -> String {
+    let mut parts: Vec<String> = all.iter().map(Measured::table).collect();
+    if let [one, other] = all {
+        parts.push(side_by_side(one, other));
     }
-    for (batch, why) in left_out {
-        text.push_str(&format!("\n{batch:>6} left out: {why}"));
-    }
-    text
+    parts.join("\n\n")
 }
 
-fn json(title: &str, rows: &[Row], left_out: &[(usize, String)]) -> String {
-    let rows: Vec<serde_json::Value> = rows
-        .iter()
-        .map(|row| {
-            serde_json::json!({
-                "batch": row.batch, "runs": row.runs, "mean_ms": row.mean_ms, "p50_ms": row.p50_ms,
-                "p95_ms": row.p95_ms, "p99_ms": row.p99_ms, "items_per_s": row.items_per_s,
-            })
-        })
-        .collect();
-    let left_out: Vec<serde_json::Value> = left_out
-        .iter()
-        .map(|(batch, why)| serde_json::json!({ "batch": batch, "why": why }))
-        .collect();
-    serde_json::json!({ "model": title, "rows": rows, "left_out": left_out }).to_string()
+/// One object for one model; for two, the other one is in it.
+fn json(all: &[Measured]) -> String {
+    let mut values = all.iter().map(|one| serde_json::to_value(one).unwrap_or_default());
+    let mut first = values.next().unwrap_or_default();
+    if let (Some(other), Some(object)) = (values.next(), first.as_object_mut()) {
+        object.insert("compared_with".to_owned(), other);
+    }
+    first.to_string()
 }
 
 fn millis(ns: u64) -> f64 {

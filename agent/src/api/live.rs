@@ -1,0 +1,161 @@
+//! What a pipeline sees, for people: its next frame as a JPEG file with what was found drawn in, or a stream of them.
+//!
+//! A viewer costs the pipeline the copy of a frame each time one is asked for, and the API's own threads the encoding.
+//! Viewers have a bound and streams a rate, so that looking does not slow down what is looked at.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use axum::http::header::{CONTENT_TYPE, HeaderValue};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::get;
+use hyper::body::{Body as HttpBody, Frame};
+use serde::Deserialize;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::time::Instant;
+
+use super::answer::Refusal;
+use super::{Api, Pipeline};
+use crate::pipeline::snapshot::snapshot;
+use crate::report;
+
+/// Largest picture: it is looked at on a screen, and ten a second are 4 MB.
+const PICTURE_BYTES_MAX: usize = 400 << 10;
+/// Streams at one time: each is a person who looks.
+const VIEWERS_MAX: usize = 4;
+/// Pictures a second of a stream that does not say how many.
+const RATE_DEFAULT_HZ: u32 = 5;
+/// More are no better for a person, and the encoding would be felt.
+const RATE_MAX_HZ: u32 = 15;
+/// How long a frame is waited for: a camera that is plugged in again is back within this.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// When it may go better: a camera is opened again after up to this.
+const RETRY_S: u32 = 30;
+/// What stands between two pictures.
+const BOUNDARY: &str = "vedette-frame";
+
+/// Places for those who watch a stream.
+#[derive(Debug)]
+pub(super) struct Viewers(Arc<Semaphore>);
+
+impl Default for Viewers {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(VIEWERS_MAX)))
+    }
+}
+
+pub(super) fn routes() -> Router<Arc<Api>> {
+    Router::new()
+        .route("/v1/pipelines/{pipeline}/frame.jpg", get(frame))
+        .route("/v1/pipelines/{pipeline}/live.mjpg", get(live))
+}
+
+fn find<'a>(api: &'a Api, name: &str) -> Result<&'a Pipeline, Refusal> {
+    let found = api.view.pipelines.iter().find(|pipeline| *pipeline.open.name == *name);
+    found.ok_or_else(|| {
+        let names: Vec<&str> = api.view.pipelines.iter().map(|one| &*one.open.name).collect();
+        Refusal::not_found(format!("no pipeline `{name}`; there are: {}", names.join(", ")))
+    })
+}
+
+async fn frame(State(api): State<Arc<Api>>, Path(name): Path<String>) -> Result<Response, Refusal> {
+    let picture = picture(find(&api, &name)?).await?;
+    let kind = HeaderValue::from_static("image/jpeg");
+    Ok((StatusCode::OK, [(CONTENT_TYPE, kind)], picture).into_response())
+}
+
+/// The next frame that is understood, as a JPEG file.
+async fn picture(pipeline: &Pipeline) -> Result<Vec<u8>, Refusal> {
+    let waits = pipeline.open.door.picture().ok_or_else(|| {
+        Refusal::busy("too many wait for a picture of this pipeline already: try again in a second")
+    })?;
+    let silent =
+        || Refusal::unavailable(format!("no frame within {} s", PATIENCE.as_secs()), RETRY_S);
+    let shot = tokio::time::timeout(PATIENCE, waits).await;
+    let shot = shot.map_err(|_| silent())?.map_err(|_| silent())?;
+    let made = tokio::task::spawn_blocking(move || snapshot(&shot, PICTURE_BYTES_MAX)).await;
+    match made {
+        Ok(Ok(snapshot)) => Ok(snapshot.jpeg),
+        Ok(Err(error)) => Err(Refusal::unavailable(report::chain(&error), RETRY_S)),
+        Err(_) => Err(Refusal::unavailable("the daemon is ending", RETRY_S)),
+    }
+}
+
+#[derive(Debug, Deserialize)]
+struct Rate {
+    fps: Option<u32>,
+}
+
+async fn live(
+    State(api): State<Arc<Api>>,
+    Path(name): Path<String>,
+    Query(rate): Query<Rate>,
+) -> Result<Response, Refusal> {
+    let pipeline = find(&api, &name)?.clone();
+    let rate = rate.fps.unwrap_or(RATE_DEFAULT_HZ);
+    if !(1..=RATE_MAX_HZ).contains(&rate) {
+        return Err(Refusal::bad(format!("`fps` is {rate}: 1 to {RATE_MAX_HZ}")));
+    }
+    let place = api.viewers.0.clone().try_acquire_owned().map_err(|_| {
+        Refusal::busy(format!("{VIEWERS_MAX} streams are watched already: close one of them"))
+    })?;
+    // One picture ahead: a viewer who is slow gets fewer, and none are kept for him.
+    let (parts, body) = mpsc::channel(1);
+    let stop = api.view.stop.clone();
+    tokio::spawn(async move {
+        tokio::select! {
+            () = stop.heard() => {}
+            () = show(&pipeline, Duration::from_secs(1) / rate, &parts, place) => {}
+        }
+    });
+    let kind = format!("multipart/x-mixed-replace; boundary={BOUNDARY}");
+    let kind = HeaderValue::try_from(kind)
+        .unwrap_or_else(|_| HeaderValue::from_static("multipart/x-mixed-replace"));
+    let body = Body::new(Parts(body));
+    Ok((StatusCode::OK, [(CONTENT_TYPE, kind)], body).into_response())
+}
+
+/// Sends pictures until nobody takes them, or there are none.
+async fn show(
+    pipeline: &Pipeline,
+    period: Duration,
+    parts: &mpsc::Sender<Bytes>,
+    _place: OwnedSemaphorePermit,
+) {
+    let mut due = Instant::now();
+    loop {
+        let Ok(jpeg) = picture(pipeline).await else { return };
+        let head = format!(
+            "--{BOUNDARY}\r\nContent-Type: image/jpeg\r\nContent-Length: {}\r\n\r\n",
+            jpeg.len()
+        );
+        let part = [head.as_bytes(), &jpeg, b"\r\n"].concat();
+        if parts.send(part.into()).await.is_err() {
+            return;
+        }
+        due = (due + period).max(Instant::now());
+        tokio::time::sleep_until(due).await;
+    }
+}
+
+/// A body of pictures as they come.
+struct Parts(mpsc::Receiver<Bytes>);
+
+impl HttpBody for Parts {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        self.0.poll_recv(context).map(|part| part.map(|part| Ok(Frame::data(part))))
+    }
+}

@@ -1,0 +1,95 @@
+//! What a program on the same machine or network may ask over HTTP: health, metrics, status, predictions.
+//!
+//! ```text
+//! connection ─▶ server (places, TLS, time) ─▶ route ─▶ one file of this folder ─▶ View (what the daemon knows)
+//! ```
+//!
+//! A group of routes is a file with `pub(super) fn routes() -> Router<Arc<Api>>`, and its line in [`routes`]. Those that
+//! change something go into [`changes`], behind the token.
+//!
+//! Everything here runs on one thread of its own, which asks for less than those of the data path. **Invariants:** no
+//! request waits for a frame and no frame for a request; a bad request is answered by an error that says what was
+//! expected, never by a panic; connections, bodies and times have bounds. `tests/tests/api/` asks a real daemon.
+
+mod answer;
+mod guard;
+mod history;
+mod live;
+mod metrics;
+mod page;
+mod ready;
+mod releases;
+mod server;
+mod settings;
+mod slow;
+mod status;
+mod tls;
+mod traffic;
+mod view;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::http::Uri;
+use axum::middleware::{from_fn, from_fn_with_state};
+
+pub use settings::{ApiSettings, Identity};
+pub use view::{Pipeline, View};
+
+use crate::supervisor::Supervisor;
+use answer::Refusal;
+
+/// What every route can reach.
+#[derive(Debug)]
+struct Api {
+    settings: ApiSettings,
+    view: View,
+    traffic: traffic::Traffic,
+    viewers: live::Viewers,
+}
+
+/// Starts to answer.
+pub fn start(settings: &ApiSettings, view: View, supervisor: &Supervisor) {
+    let (traffic, viewers) = (traffic::Traffic::default(), live::Viewers::default());
+    let api = Arc::new(Api { settings: settings.clone(), view, traffic, viewers });
+    let stop = supervisor.stop().clone();
+    supervisor.run("api", move || server::serve(api.clone(), stop.clone()));
+}
+
+/// Every route.
+fn routes(api: &Arc<Api>) -> Router {
+    let changes = changes();
+    // A router without routes takes no layer.
+    let changes = match changes.has_routes() {
+        true => changes.route_layer(from_fn_with_state(api.clone(), guard::token)),
+        false => changes,
+    };
+    Router::new()
+        .merge(ready::routes())
+        .merge(metrics::routes())
+        .merge(status::routes())
+        .merge(slow::routes())
+        .merge(history::routes())
+        .merge(live::routes())
+        .merge(page::routes())
+        .merge(changes)
+        .fallback(unknown)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(from_fn_with_state(api.clone(), guard::time))
+        .layer(from_fn_with_state(api.clone(), traffic::count))
+        .layer(from_fn(guard::headers))
+        .with_state(api.clone())
+}
+
+/// Those that change something, behind the token.
+fn changes() -> Router<Arc<Api>> {
+    releases::changes()
+}
+
+async fn unknown(uri: Uri) -> Refusal {
+    Refusal::not_found(format!("there is no `{}` here", uri.path()))
+}
+
+async fn wrong_method(uri: Uri) -> Refusal {
+    Refusal::method(format!("`{}` does not take this method", uri.path()))
+}

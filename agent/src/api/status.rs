@@ -1,0 +1,182 @@
+//! `/v1/status`: all that `vedette status` knows, and how the pipelines, the board and the broker do.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+use axum::routing::get;
+use serde::Serialize;
+use wire::{EngineInfo, Phase, PipelineReport, Readings, Refusal, ReleaseRef};
+
+use super::answer::json;
+use super::{Api, Pipeline, ready};
+use crate::pipeline::meter::Meter;
+use crate::telemetry::alarms::Standing;
+
+pub(super) fn routes() -> Router<Arc<Api>> {
+    Router::new().route("/v1/status", get(status))
+}
+
+/// How the device does.
+#[derive(Debug, Serialize)]
+pub(super) struct Status {
+    agent_version: &'static str,
+    uptime_ms: u64,
+    /// Whether it does what it is there for; else `reasons` say why not.
+    ready: bool,
+    reasons: Vec<String>,
+    onnxruntime_version: Option<String>,
+    pipelines: Vec<PipelineStatus>,
+    engines: Vec<EngineInfo>,
+    /// The models that take releases.
+    releases: Vec<Release>,
+    /// Why no release can be taken at all; `null` where that is not so.
+    releases_broken: Option<String>,
+    /// `null` without a broker in the configuration.
+    broker: Option<Broker>,
+    /// The last sample; `null` before the first, and where the board is not watched.
+    board: Option<Readings>,
+    alarms: Vec<Alarm>,
+}
+
+#[derive(Debug, Serialize)]
+struct PipelineStatus {
+    #[serde(flatten)]
+    report: PipelineReport,
+    model: String,
+    /// How long ago the last frame was inferred; `null` before the first.
+    last_inferred_ms: Option<u64>,
+    /// Frames a second that the source is expected to give; `null` where it has no rate of its own.
+    source_rate_hz: Option<f64>,
+    /// Mean of each step since the start; `null` before the first frame.
+    steps: Steps,
+}
+
+#[derive(Debug, Serialize)]
+struct Steps {
+    wait_ms: Option<f64>,
+    preprocess_ms: Option<f64>,
+    inference_ms: Option<f64>,
+    postprocess_ms: Option<f64>,
+    latency_ms: Option<f64>,
+}
+
+#[derive(Debug, Serialize)]
+struct Release {
+    slot: String,
+    /// What runs; `null`: the configured folder.
+    installed: Option<ReleaseRef>,
+    previous: Option<ReleaseRef>,
+    offered: Option<ReleaseRef>,
+    phase: Phase,
+    progress_bytes: u64,
+    total_bytes: u64,
+    tries_left: Option<u32>,
+    refused: Option<Refusal>,
+    trouble: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct Broker {
+    connected: bool,
+    connections: u64,
+    records_waiting: u64,
+    bytes_waiting: u64,
+    oldest_age_s: Option<u64>,
+}
+
+#[derive(Debug, Serialize)]
+struct Alarm {
+    alarm: String,
+    active: bool,
+    value: Option<f64>,
+    threshold: Option<f64>,
+    unit: Option<&'static str>,
+    subject: Option<String>,
+}
+
+async fn status(State(api): State<Arc<Api>>) -> Response {
+    json(StatusCode::OK, &now(&api))
+}
+
+pub(super) fn now(api: &Api) -> Status {
+    let (view, reasons) = (&api.view, ready::reasons(api));
+    let (facts, sample) = ((view.facts)(), view.seen.last());
+    let standings = view.releases.iter().flat_map(|desk| desk.standings());
+    Status {
+        agent_version: env!("CARGO_PKG_VERSION"),
+        uptime_ms: u64::try_from(view.said.uptime().as_millis()).unwrap_or(u64::MAX),
+        ready: reasons.is_empty(),
+        reasons,
+        onnxruntime_version: facts.onnxruntime_version,
+        pipelines: view.pipelines.iter().map(pipeline).collect(),
+        engines: facts.engines,
+        releases: standings.map(|(slot, standing)| release(slot, standing)).collect(),
+        releases_broken: view.releases.as_ref().and_then(|desk| desk.broken()).map(str::to_owned),
+        broker: view.link.as_ref().map(|link| {
+            let (reached, store) = (*link.connected().borrow(), link.store_figures());
+            Broker {
+                connected: reached.up,
+                connections: reached.count,
+                records_waiting: store.records,
+                bytes_waiting: store.bytes,
+                oldest_age_s: store.oldest_age_s,
+            }
+        }),
+        alarms: sample.iter().flat_map(|sample| sample.alarms.iter().map(alarm)).collect(),
+        board: sample.map(|sample| sample.readings.clone()),
+    }
+}
+
+fn pipeline(pipeline: &Pipeline) -> PipelineStatus {
+    let health = &pipeline.open.health;
+    let (steps, ago) = (health.steps(), health.inferred_ago());
+    PipelineStatus {
+        report: pipeline.open.report(),
+        model: pipeline.model.clone(),
+        last_inferred_ms: ago.map(|ago| u64::try_from(ago.as_millis()).unwrap_or(u64::MAX)),
+        source_rate_hz: pipeline.rate_hz,
+        steps: Steps {
+            wait_ms: mean_ms(&steps.wait),
+            preprocess_ms: mean_ms(&steps.preprocess),
+            inference_ms: mean_ms(&steps.inference),
+            postprocess_ms: mean_ms(&steps.postprocess),
+            latency_ms: mean_ms(&steps.latency),
+        },
+    }
+}
+
+#[expect(clippy::as_conversions, reason = "microseconds and counts far below 2^53")]
+#[expect(clippy::cast_precision_loss, reason = "microseconds and counts far below 2^53")]
+fn mean_ms(meter: &Meter) -> Option<f64> {
+    let read = meter.read();
+    (read.count > 0).then(|| (read.sum_us as f64 / read.count as f64).round() / 1000.0)
+}
+
+fn release(slot: String, standing: crate::update::Standing) -> Release {
+    Release {
+        slot,
+        installed: standing.installed,
+        previous: standing.previous,
+        offered: standing.offered,
+        phase: standing.phase.unwrap_or(Phase::Idle),
+        progress_bytes: standing.progress_bytes,
+        total_bytes: standing.total_bytes,
+        tries_left: standing.tries_left,
+        refused: standing.refused,
+        trouble: standing.check_error,
+    }
+}
+
+fn alarm(standing: &Standing) -> Alarm {
+    Alarm {
+        alarm: standing.name.clone(),
+        active: standing.active,
+        value: standing.value,
+        threshold: standing.limit,
+        unit: standing.unit,
+        subject: standing.subject.clone(),
+    }
+}
