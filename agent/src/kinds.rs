@@ -1,6 +1,6 @@
 //! Everything that can be plugged in, on one page.
 //!
-//! One file and one line here adds a source, a postprocess or a sink. `vedette kinds` prints these tables, an
+//! One file and one line here adds a source, a postprocess, a rule or a sink. `vedette kinds` prints these tables, an
 //! unknown name in a configuration lists them, and one loop tests every example.
 
 use crate::config::Section;
@@ -8,6 +8,9 @@ use crate::config::section::unknown;
 use crate::hw;
 use crate::pipeline::engine::EngineSpec;
 use crate::pipeline::postprocess::{PostprocessSpec, anomaly, classify, detect, raw};
+use crate::pipeline::rules::{
+    RuleSpec, anomaly as over, count, covered, crossing, dark, frozen, in_zone, moved,
+};
 use crate::pipeline::shadow;
 use crate::pipeline::sink::{self, SinkSpec};
 use crate::pipeline::source::{SourceSpec, pattern, replay};
@@ -101,6 +104,18 @@ pub const POSTPROCESSES: &[Kind<dyn PostprocessSpec>] = &[
     },
 ];
 
+/// What a pipeline can wait for.
+pub const RULES: &[Kind<dyn RuleSpec>] = &[
+    in_zone::KIND,
+    count::KIND,
+    crossing::KIND,
+    over::KIND,
+    dark::KIND,
+    covered::KIND,
+    frozen::KIND,
+    moved::KIND,
+];
+
 /// Where observations go.
 pub const SINKS: &[Kind<dyn SinkSpec>] =
     &[sink::console::KIND, sink::jsonl::KIND, sink::mqtt::KIND];
@@ -158,6 +173,7 @@ mod tests {
         check_all("source", SOURCES);
         check_all("engine", ENGINES);
         check_all("postprocess", POSTPROCESSES);
+        check_all("rule", RULES);
         check_all("sink", SINKS);
     }
 }

@@ -98,6 +98,14 @@ pub fn translate(settings: &ThinEdgeSettings, levels: &[&str], body: &Value) -> 
             }
             Some(Said::Once(topic("e", "vedette_model"), json!({ "text": text, "time": time })))
         }
+        ["event", pipeline] => {
+            let word = |key: &str| body.get(key).and_then(Value::as_str).unwrap_or_default();
+            let mut text = format!("{pipeline}: {} {}", word("event"), word("state"));
+            if !word("place").is_empty() {
+                text = format!("{text} at {}", word("place"));
+            }
+            Some(Said::Once(topic("e", "vedette_event"), json!({ "text": text, "time": time })))
+        }
         _ => None,
     }
 }
@@ -143,6 +151,7 @@ pub fn start(settings: &ThinEdgeSettings, link: &Link, supervisor: &Supervisor) 
         topics.telemetry_pipeline("+"),
         topics.alarm("+"),
         topics.model_event("+"),
+        topics.event("+"),
     ];
     // What all of the device's topics begin with.
     let below = topics.status().trim_end_matches("status").to_owned();

@@ -73,12 +73,12 @@ const WINDOWS: u64 = 6;
 
 /// Runs frames of `format` through `engine` and returns what was allocated in the steady state: in the best of
 /// [`WINDOWS`] windows that follow each other.
-fn allocations(format: &str, engine: &str) -> u64 {
+fn allocations(format: &str, engine: &str, more: &str) -> u64 {
     EXEMPT.set(true);
     let source = format!(
         "kind = 'pattern'\nwidth = 320\nheight = 180\nformat = '{format}'\npace = 'free'\nseed = 3\ncut = 0\n"
     );
-    let rig = Rig::start(&source, generation(engine, "1.0.0"), 8);
+    let rig = Rig::start(&source, generation(engine, "1.0.0"), 8, more);
     let inferred = |rig: &Rig| rig.health.summary().inferred;
     rig.until("the warm-up", |rig| inferred(rig) >= WARM_UP);
     let mut fewest = u64::MAX;
@@ -98,14 +98,49 @@ fn allocations(format: &str, engine: &str) -> u64 {
     fewest
 }
 
+/// Everything that can be made of findings: numbers, zones, lines, rules, and a gate that looks at each frame.
+const WATCHED: &str = "gate = { motion = 0.0, skip_duplicates = true }
+[track]
+high = 0.4
+begin = 0.4
+[[zones]]
+name = 'left'
+points = [[0, 0], [0.5, 0], [0.5, 1], [0, 1]]
+[[lines]]
+name = 'middle'
+points = [[0.5, 1], [0.5, 0]]
+[[events]]
+name = 'loiter'
+kind = 'in-zone'
+zone = 'left'
+[[events]]
+name = 'crowd'
+kind = 'count-over'
+limit = 3
+[[events]]
+name = 'passed'
+kind = 'crossing'
+line = 'middle'
+[[events]]
+name = 'stuck'
+kind = 'frozen'
+[[events]]
+name = 'turned'
+kind = 'moved'
+";
+
 #[test]
 fn the_steady_state_allocates_nothing() {
     let onnxruntime = "kind = 'onnxruntime'\nproviders = ['cpu']\nthreads = 1\n";
     let shadow = "kind = 'shadow'\nlatency_us = 500\n";
-    for (format, engine) in
-        [("nv12", onnxruntime), ("rgb", onnxruntime), ("mjpeg", onnxruntime), ("nv12", shadow)]
-    {
-        let count = allocations(format, engine);
+    for (format, engine, more) in [
+        ("nv12", onnxruntime, ""),
+        ("nv12", onnxruntime, WATCHED),
+        ("rgb", onnxruntime, ""),
+        ("mjpeg", onnxruntime, ""),
+        ("nv12", shadow, ""),
+    ] {
+        let count = allocations(format, engine, more);
         let whence = WHENCE.lock().unwrap();
         assert_eq!(count, 0, "{format} through {engine}, the last of them from {whence:#?}");
     }

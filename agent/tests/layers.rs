@@ -32,12 +32,14 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("disk", &[]),
     ("said", &[]),
     ("recent", &[]),
+    ("latch", &[]),
     (
         "config",
         &[
             "api",
             "commands",
             "disk",
+            "events",
             "homeassistant",
             "kinds",
             "model",
@@ -53,7 +55,11 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("model", &["config", "disk", "hw", "kinds", "pipeline", "report"]),
     (
         "pipeline",
-        &["config", "disk", "hw", "kinds", "mqtt", "report", "said", "stop", "supervisor"],
+        &["config", "disk", "hw", "kinds", "latch", "mqtt", "report", "said", "stop", "supervisor"],
+    ),
+    (
+        "events",
+        &["config", "disk", "mqtt", "outbox", "pipeline", "report", "said", "stop", "supervisor"],
     ),
     ("doctor", &["config", "disk", "hw", "mqtt", "report", "supervisor", "telemetry", "update"]),
     ("outbox", &["disk", "report", "stop", "supervisor"]),
@@ -62,7 +68,18 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("watchdog", &["pipeline", "stop", "supervisor"]),
     (
         "telemetry",
-        &["config", "disk", "hw", "mqtt", "outbox", "pipeline", "said", "stop", "supervisor"],
+        &[
+            "config",
+            "disk",
+            "hw",
+            "latch",
+            "mqtt",
+            "outbox",
+            "pipeline",
+            "said",
+            "stop",
+            "supervisor",
+        ],
     ),
     (
         "update",
@@ -105,6 +122,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "commands",
             "config",
             "disk",
+            "events",
             "homeassistant",
             "hw",
             "model",

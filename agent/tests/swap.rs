@@ -22,7 +22,7 @@ fn no_frame_is_lost_or_doubled_by_a_swap() {
         let source = format!(
             "kind = 'pattern'\nwidth = 320\nheight = 180\npace = 'free'\nseed = 5\nframes = {FRAMES}\n"
         );
-        let rig = Rig::start(&source, generation(ENGINES[from], "1.0.0"), 4096);
+        let rig = Rig::start(&source, generation(ENGINES[from], "1.0.0"), 4096, "");
         for (number, at) in [(1, 100), (2, 200), (3, 300)] {
             let engine = ENGINES[if number % 2 == 1 { to } else { from }];
             let next = generation(engine, &format!("1.0.{number}"));
@@ -53,7 +53,7 @@ fn a_model_on_trial_sees_frames_unheard_and_takes_over_without_losing_one() {
             "kind = 'pattern'\nwidth = 320\nheight = 180\npace = 'free'\nseed = 5\nframes = {FRAMES}\n"
         );
         let first = Arc::new(generation(ENGINES[from], "1.0.0"));
-        let rig = Rig::start(&source, first.clone(), 4096);
+        let rig = Rig::start(&source, first.clone(), 4096, "");
         let second = Arc::new(generation(ENGINES[to], "2.0.0"));
         let trial = rig.swap().try_out(&second).unwrap();
         rig.until("frames of the trial", |_| trial.figures().inferred >= 5);
@@ -77,7 +77,7 @@ fn a_model_on_trial_sees_frames_unheard_and_takes_over_without_losing_one() {
 fn a_trial_that_nobody_waits_for_ends_with_the_frames() {
     let source =
         "kind = 'pattern'\nwidth = 320\nheight = 180\npace = 'free'\nseed = 5\nframes = 20\n";
-    let rig = Rig::start(source, generation(ENGINES[0], "1.0.0"), 64);
+    let rig = Rig::start(source, generation(ENGINES[0], "1.0.0"), 64, "");
     let trial = rig.swap().try_out(&Arc::new(generation(ENGINES[0], "2.0.0"))).unwrap();
     assert_eq!(rig.finish(true).len(), 20);
     drop(trial);

@@ -29,7 +29,7 @@ pub struct Envelope<'a> {
 }
 
 /// Writes `ts` with exactly three decimals, without allocating.
-fn millis<S: Serializer>(ts: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
+pub(crate) fn millis<S: Serializer>(ts: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(&format_args!("{ts:.3}"))
 }
 

@@ -14,6 +14,7 @@ mod command;
 mod digest;
 mod document;
 mod envelope;
+mod event;
 mod info;
 mod model_state;
 mod observation;
@@ -33,11 +34,12 @@ pub use command::{
 pub use digest::{Digest, NoDigest};
 pub use document::BadDocument;
 pub use envelope::{Envelope, finite};
+pub use event::{Clip, ClipPicture, Event, EventState};
 pub use info::{EngineInfo, Info, PipelineInfo, Status, StatusWord};
 pub use model_state::{ModelEvent, ModelState, Phase, Refusal, ReleaseRef};
 pub use observation::{
-    Anomaly, Class, Detection, FrameInfo, ModelRef, Observation, PixelBox, RawTensor, Timings,
-    Truth,
+    Anomaly, Class, Detection, FrameInfo, LineCount, ModelRef, Observation, PixelBox, RawTensor,
+    Timings, Truth, ZoneCount,
 };
 pub use pipeline_state::PipelineState;
 pub use release::{ReleaseDocument, ReleaseFile, Terms};

@@ -33,6 +33,12 @@ pub struct Observation<'a> {
     /// Objects, highest score first (`detect`).
     #[serde(borrow)]
     pub detections: Cow<'a, [Detection]>,
+    /// What is in each zone, in the order of the configuration.
+    #[serde(borrow, default)]
+    pub zones: Cow<'a, [ZoneCount]>,
+    /// What crossed each line.
+    #[serde(borrow, default)]
+    pub lines: Cow<'a, [LineCount]>,
     /// How unusual the input is (`anomaly`).
     pub anomaly: Option<Anomaly>,
     /// The model's outputs as they are (`raw`).
@@ -47,7 +53,7 @@ pub struct Observation<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct FrameInfo {
-    /// Counts the source's frames from 0; a gap is frames that a newer one replaced.
+    /// Counts the source's frames from 0; a gap is frames that a newer one replaced, or that were not worth a run.
     pub seq: u64,
     /// Width of the original picture.
     pub width_px: u32,
@@ -143,6 +149,39 @@ pub struct Detection {
     /// Where it is.
     #[serde(rename = "box")]
     pub bounds: PixelBox,
+    /// Number of the object that it is, the same from frame to frame and never given to another while the daemon
+    /// runs; `null` where the pipeline does not follow objects, and for what it does not (or not yet) follow.
+    #[serde(default)]
+    pub track: Option<u64>,
+}
+
+/// What is in one zone of the picture.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct ZoneCount {
+    /// The zone's name in the configuration.
+    pub zone: Arc<str>,
+    /// Objects in it.
+    pub objects: u32,
+    /// Objects that came into it, since the daemon started.
+    pub entered_total: u64,
+    /// Objects that left it.
+    pub left_total: u64,
+    /// How long the one that is there for longest has been; `null` where there is none.
+    pub dwell_max_ms: Option<u64>,
+}
+
+/// What crossed one line of the picture.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct LineCount {
+    /// The line's name in the configuration.
+    pub line: Arc<str>,
+    /// Objects that crossed it from left to right, as seen from its first point to its second, since the daemon
+    /// started.
+    pub right_total: u64,
+    /// Objects that crossed it from right to left.
+    pub left_total: u64,
 }
 
 /// How unusual one input is.

@@ -5,8 +5,8 @@ use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use crate::{
-    Alarm, BoardTelemetry, CommandResult, Info, ModelEvent, ModelState, Observation, PauseBody,
-    PipelineBody, PipelineState, PipelineTelemetry, RollbackBody, SetBody, Status,
+    Alarm, BoardTelemetry, Clip, CommandResult, Event, Info, ModelEvent, ModelState, Observation,
+    PauseBody, PipelineBody, PipelineState, PipelineTelemetry, RollbackBody, SetBody, Status,
 };
 
 /// Every payload's name, without its version, and its schema. Bodies of commands are called `command-<verb>`.
@@ -20,6 +20,8 @@ pub fn all() -> Vec<(&'static str, Schema)> {
         said::<BoardTelemetry<'_>>("board"),
         said::<PipelineTelemetry<'_>>("pipeline"),
         said::<Alarm<'_>>("alarm"),
+        said::<Event<'_>>("event"),
+        said::<Clip<'_>>("clip"),
         said::<ModelState<'_>>("model-state"),
         said::<ModelEvent<'_>>("model-event"),
         said::<CommandResult<'_>>("command-result"),

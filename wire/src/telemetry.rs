@@ -385,6 +385,8 @@ pub struct PipelineTelemetry<'a> {
     pub source_rate_hz: Option<f64>,
     /// Frames a second that the source gave, since the last of these messages.
     pub captured_rate_hz: Option<f64>,
+    /// Frames a second that it keeps to because of its load; `null`: to as many as are worth it.
+    pub limit_hz: Option<f64>,
     /// Frames a second that were inferred.
     pub inferred_rate_hz: Option<f64>,
     /// Frames that the source gave, since the daemon started.
@@ -393,6 +395,12 @@ pub struct PipelineTelemetry<'a> {
     pub inferred_total: u64,
     /// Frames that a newer one replaced.
     pub replaced_total: u64,
+    /// Frames that were not worth a run: the same as the one before, byte by byte.
+    pub skipped_duplicate_total: u64,
+    /// Frames that were not worth a run: nothing moved.
+    pub skipped_still_total: u64,
+    /// Frames that were left out to keep to a rate, or to every so-manieth.
+    pub skipped_thinned_total: u64,
     /// Frames that could not be understood or inferred.
     pub failed_total: u64,
     /// How often the source or the engine was opened again.

@@ -116,6 +116,18 @@ impl Topics {
         format!("{ROOT}/{}/observation/{pipeline}", self.device)
     }
 
+    /// What happened before the camera of `pipeline`, by its rules.
+    #[must_use]
+    pub fn event(&self, pipeline: &str) -> String {
+        format!("{ROOT}/{}/event/{pipeline}", self.device)
+    }
+
+    /// The clips that are kept of it.
+    #[must_use]
+    pub fn clip(&self, pipeline: &str) -> String {
+        format!("{ROOT}/{}/clip/{pipeline}", self.device)
+    }
+
     /// How the board feels.
     #[must_use]
     pub fn telemetry_board(&self) -> String {

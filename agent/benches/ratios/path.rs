@@ -62,6 +62,7 @@ impl DataPath {
             outlets,
             health: health.clone(),
             door: Arc::default(),
+            analysis: Arc::default(),
         };
         let (reaper, old) = sync_channel(8);
         let build = || unreachable!("nothing fails here");

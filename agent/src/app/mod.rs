@@ -8,17 +8,18 @@ mod reload;
 mod telemetry;
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::oneshot;
 
 use self::engines::{Engines, Plan};
 use self::releases::Slot;
 use crate::commands;
-use crate::config::Config;
 use crate::config::section::Mistake;
+use crate::config::{Config, PipelineConfig};
 use crate::disk::StateDir;
 use crate::hw::ort::Runtime;
 use crate::mqtt::{self, Link};
@@ -26,6 +27,7 @@ use crate::pipeline::capture::Capture;
 use crate::pipeline::frame::Frame;
 use crate::pipeline::health::Health;
 use crate::pipeline::latest::Desk;
+use crate::pipeline::rules::{EVENTS_MAX, Occurrence, Outlet};
 use crate::pipeline::sink::{Queue, SinkContext};
 use crate::pipeline::worker::{Seat, Worker};
 use crate::report;
@@ -40,6 +42,8 @@ use crate::watchdog;
 const DRAIN: Duration = Duration::from_secs(5);
 /// What of it the frames get; the rest is for the sinks.
 const DRAIN_FRAMES: Duration = Duration::from_secs(3);
+/// What the events get: they only have to be written down, unless a camera or a model did not end.
+const DRAIN_EVENTS: Duration = Duration::from_millis(200);
 /// How often each pipeline's figures are logged.
 const FIGURES_EVERY: Duration = Duration::from_secs(60);
 /// Old engines that wait to be dropped: more than are swapped in the time one takes.
@@ -100,6 +104,10 @@ struct House {
     /// The same, for whoever asks from outside.
     open: Vec<commands::Pipeline>,
     link: Option<Link>,
+    /// Where rules tell what happens; gone once all that have rules were started.
+    outlet: Option<Outlet>,
+    /// Resolves once every event was told.
+    told: Option<oneshot::Receiver<()>>,
     said: Arc<Said>,
     /// The board, as it was seen last.
     seen: Seen,
@@ -134,6 +142,7 @@ impl House {
             .enumerate()
             .map(|(index, sink)| used(index).then(|| sink.spec.start(&context)))
             .collect();
+        let (outlet, happened) = tokio::sync::mpsc::channel::<Occurrence>(EVENTS_MAX);
         let config = Arc::new(config);
         let mut house = Self {
             changed: Arc::default(),
@@ -145,6 +154,8 @@ impl House {
             pipelines: Vec::new(),
             open: Vec::new(),
             link,
+            outlet: Some(outlet),
+            told: None,
             said,
             seen: Seen::default(),
         };
@@ -158,6 +169,7 @@ impl House {
         house.tell();
         let releases = house.take_releases(slots, state);
         house.watch_board();
+        house.tell_events(happened, state);
         house.serve_api(releases.as_ref(), state.path());
         house.answer_outside(releases, asked);
         Ok(house)
@@ -201,20 +213,8 @@ impl House {
         let rates: Vec<Option<f64>> =
             pipelines.iter().map(|pipeline| pipeline.source.rate_hz()).collect();
         let desk = Arc::new(Desk::new(&rates));
-        let seats: Vec<Seat> = pipelines
-            .iter()
-            .map(|pipeline| Seat {
-                pipeline: pipeline.name.as_str().into(),
-                outlets: pipeline
-                    .sinks
-                    .iter()
-                    .filter_map(|&sink| sinks[sink].clone())
-                    .map(|queue| (queue, config.topics.observation(&pipeline.name).into()))
-                    .collect(),
-                health: Arc::default(),
-                door: Arc::default(),
-            })
-            .collect();
+        let seats: Vec<Seat> =
+            pipelines.iter().map(|pipeline| self.seat(pipeline, sinks)).collect();
         for (index, (pipeline, seat)) in pipelines.iter().zip(&seats).enumerate() {
             let mut capture = Capture {
                 source: pipeline.source.clone(),
@@ -222,6 +222,7 @@ impl House {
                 index,
                 health: seat.health.clone(),
                 door: seat.door.clone(),
+                lookout: pipeline.analysis.lookout(&seat.pipeline, self.outlet.as_ref()),
                 stop: self.supervisor.stop().clone(),
                 frame: Frame::default(),
                 opened: false,
@@ -249,6 +250,22 @@ impl House {
         self.desks.push(desk);
         self.thread(&format!("run {}", config.models[index].name), move || worker.work())?;
         Ok(live)
+    }
+
+    /// What does not change of `pipeline` when its model does.
+    fn seat(&self, pipeline: &PipelineConfig, sinks: &[Option<Arc<Queue>>]) -> Seat {
+        let name: Arc<str> = pipeline.name.as_str().into();
+        let topic: Arc<str> = self.config.topics.observation(&pipeline.name).into();
+        let queues = pipeline.sinks.iter().filter_map(|&sink| sinks[sink].clone());
+        let timed = pipeline.source.rate_hz().is_some();
+        let analysis = pipeline.analysis.analysis(&name, timed, self.outlet.as_ref());
+        Seat {
+            outlets: queues.map(|queue| (queue, topic.clone())).collect(),
+            health: Arc::default(),
+            door: Arc::default(),
+            analysis: Arc::new(Mutex::new(analysis)),
+            pipeline: name,
+        }
     }
 
     fn thread<W>(&self, name: &str, work: W) -> Result<(), Ended>
@@ -349,6 +366,7 @@ impl House {
                 captured = summary.captured,
                 inferred = summary.inferred,
                 replaced = summary.replaced,
+                skipped = summary.skipped.iter().sum::<u64>(),
                 failed = summary.failed,
                 "figures"
             );
@@ -365,6 +383,10 @@ impl House {
             tokio::task::spawn_blocking(move || supervisor.join_threads(began + DRAIN_FRAMES));
         let frames_drained = frames.await.unwrap_or(false);
         self.log_figures();
+        if let Some(told) = self.told {
+            // What the last frames had to tell is with the outbox before the broker hears goodbye.
+            drop(tokio::time::timeout(DRAIN_EVENTS, told).await);
+        }
         self.queues.iter().for_each(|queue| queue.close());
         let sinks_drained = self.supervisor.join_tasks(began + DRAIN).await;
         if let Some((code, message)) = self.supervisor.fatal() {

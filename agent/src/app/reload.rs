@@ -104,7 +104,8 @@ fn needs_restart(before: &Config, next: &Config) -> Vec<&'static str> {
             let sinks: Vec<&str> =
                 pipeline.sinks.iter().map(|&sink| config.sinks[sink].name.as_str()).collect();
             let model = &config.models[pipeline.model].name;
-            format!("{} {:?} {model} {sinks:?}", pipeline.name, pipeline.source)
+            let (source, analysis) = (&pipeline.source, &pipeline.analysis);
+            format!("{} {source:?} {model} {sinks:?} {analysis:?}", pipeline.name)
         });
         parts.collect()
     };
@@ -120,6 +121,7 @@ fn needs_restart(before: &Config, next: &Config) -> Vec<&'static str> {
         ("thinedge", before.thinedge == next.thinedge),
         ("update", before.update == next.update && releases(before) == releases(next)),
         ("telemetry", before.telemetry == next.telemetry),
+        ("events", before.events == next.events),
         ("sinks", format!("{:?}", before.sinks) == format!("{:?}", next.sinks)),
         ("pipeline", pipeline(before) == pipeline(next)),
     ];

@@ -15,10 +15,15 @@ impl House {
                 health: pipeline.health.clone(),
                 door: pipeline.door.clone(),
                 rate_hz: configured.and_then(|pipeline| pipeline.source.rate_hz()),
+                load: configured.and_then(|pipeline| {
+                    let rate_hz = pipeline.source.rate_hz()?;
+                    let most_hz = pipeline.analysis.gate.most_hz(rate_hz);
+                    Some((pipeline.analysis.load.clone()?, most_hz))
+                }),
             }
         });
         let (link, said, seen) = (self.link.clone(), self.said.clone(), self.seen.clone());
-        let ears = Ears { link, said, seen };
+        let ears = Ears { link, said, seen, outlet: self.outlet.clone() };
         worker::start(settings, pipelines.collect(), &ears, &self.supervisor);
     }
 }

@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::say;
-use crate::kinds::{ENGINES, Kind, POSTPROCESSES, SINKS, SOURCES};
+use crate::kinds::{ENGINES, Kind, POSTPROCESSES, RULES, SINKS, SOURCES};
 use crate::supervisor::exit;
 use crate::telemetry::board::BOARDS;
 
@@ -24,6 +24,7 @@ impl Kinds {
             ("source", rows(SOURCES)),
             ("engine", rows(ENGINES)),
             ("postprocess", rows(POSTPROCESSES)),
+            ("event", rows(RULES)),
             ("sink", rows(SINKS)),
             ("board", BOARDS.iter().map(|board| (board.name, board.title, "")).collect()),
         ];

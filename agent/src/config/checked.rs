@@ -10,10 +10,12 @@ use super::section::{Mistake, Mistakes, Section, unknown};
 use super::tree::{At, Table};
 use crate::api::ApiSettings;
 use crate::commands::CommandSettings;
+use crate::events::EventSettings;
 use crate::homeassistant::HomeAssistantSettings;
 use crate::kinds;
 use crate::model::ModelFolder;
 use crate::mqtt::MqttSettings;
+use crate::pipeline::analysis::AnalysisSettings;
 use crate::pipeline::engine::EngineSpec;
 use crate::pipeline::postprocess::PostprocessSpec;
 use crate::pipeline::sink::SinkSpec;
@@ -88,6 +90,8 @@ pub struct PipelineConfig {
     pub model: usize,
     /// The model's postprocess with the pipeline's own settings over it.
     pub postprocess: Arc<dyn PostprocessSpec>,
+    /// What becomes of its findings, and which frames are worth a run.
+    pub analysis: AnalysisSettings,
     /// Those settings, to be laid over a release's postprocess too.
     over: Table,
     /// Which of the sinks.
@@ -128,6 +132,8 @@ pub struct Config {
     pub update: Option<UpdateSettings>,
     /// How the board is watched, where it is.
     pub telemetry: Option<TelemetrySettings>,
+    /// How much is kept of events.
+    pub events: EventSettings,
     /// The models.
     pub models: Vec<ModelConfig>,
     /// The sinks.
@@ -211,6 +217,11 @@ fn read(top: Section<'_>, mistakes: &Mistakes) -> Option<Config> {
         settings
     });
     let telemetry = TelemetrySettings::read(top.section("telemetry"), top.section("alarms"));
+    let events = top.section("events").map(|section| {
+        let settings = EventSettings::read(&section);
+        section.finish();
+        settings
+    });
     let models = models(&top, update.is_some(), mistakes);
     let sinks = sinks(&top, mqtt.is_some());
     let idle = api.is_some() || (mqtt.is_some() && telemetry.is_some());
@@ -230,6 +241,7 @@ fn read(top: Section<'_>, mistakes: &Mistakes) -> Option<Config> {
         thinedge,
         update,
         telemetry,
+        events: events.unwrap_or_default(),
         models,
         sinks,
         pipelines: pipelines?,
@@ -424,6 +436,11 @@ fn pipeline(
         merge(&mut table, over.clone());
         kinds::build(kinds::POSTPROCESSES, section.with("postprocess", &table))
     });
+    let labels = model.map_or(&[][..], |(_, model)| &model.folder.labels);
+    let analysis = AnalysisSettings::read(&section, labels);
+    if analysis.load.is_some() && source.as_ref().is_some_and(|source| source.rate_hz().is_none()) {
+        section.mistake("load", "the source has no rate of its own that could be lowered");
+    }
     section.finish();
     let (model, _) = model?;
     Some(PipelineConfig {
@@ -433,6 +450,7 @@ fn pipeline(
         model,
         postprocess: postprocess?.into(),
         sinks: found?,
+        analysis,
         over,
     })
 }

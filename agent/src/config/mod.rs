@@ -5,5 +5,5 @@ pub mod load;
 pub mod section;
 pub mod tree;
 
-pub use checked::Config;
+pub use checked::{Config, PipelineConfig};
 pub use section::{Mistake, Mistakes, Section};

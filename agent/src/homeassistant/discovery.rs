@@ -26,6 +26,9 @@ const PHASES: [Phase; 10] = [
     Phase::Withdrawing,
 ];
 
+/// What an event says of its rule, as [`wire::EventState`] is written.
+const EVENT_STATES: [&str; 3] = ["began", "ended", "happened"];
+
 /// What Home Assistant calls `device`: letters, digits and `_` only. Names that differ only in other signs get a
 /// digest, so that they stay two.
 #[must_use]
@@ -167,6 +170,20 @@ impl Entities<'_> {
             });
             self.add("button", &format!("{name} look"), &format!("{name}: take a picture"), keys);
         }
+        if !pipeline.events.is_empty() {
+            // An event of a type that is not declared here would be dropped.
+            let types = pipeline.events.iter().flat_map(|event| {
+                EVENT_STATES.map(|state| Value::from(format!("{event}_{state}")))
+            });
+            let keys = json!({
+                "stat_t": self.topics.event(name),
+                "val_tpl": "{{ {'event_type': value_json.event ~ '_' ~ value_json.state, \
+                            'place': value_json.place, 'label': value_json.label, \
+                            'value': value_json.value, 'clip': value_json.clip} | tojson }}",
+                "event_types": types.collect::<Vec<_>>(),
+            });
+            self.add("event", &format!("{name} event"), &format!("{name}: what happens"), keys);
+        }
         if has.measured.contains(name) {
             let topic = self.topics.telemetry_pipeline(name);
             for reading in PIPELINE {
@@ -263,7 +280,11 @@ mod tests {
 
     fn has() -> Has {
         let mut has = Has {
-            pipelines: vec![Pipeline { name: "door".to_owned(), threshold: Some((0.0, 1.0)) }],
+            pipelines: vec![Pipeline {
+                name: "door".to_owned(),
+                threshold: Some((0.0, 1.0)),
+                events: vec!["loiter".to_owned()],
+            }],
             slots: vec!["shapes".to_owned()],
             may: Verb::ALL.to_vec(),
             ..Has::default()
@@ -293,6 +314,7 @@ mod tests {
             ("door_threshold", "number"),
             ("door_picture", "image"),
             ("door_look", "button"),
+            ("door_event", "event"),
             ("door_inferred_rate_hz", "sensor"),
             ("model_shapes", "update"),
             ("model_shapes_event", "event"),

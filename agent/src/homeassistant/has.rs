@@ -22,6 +22,8 @@ pub struct Pipeline {
     pub name: String,
     /// Least and most that its threshold may be, where it has one.
     pub threshold: Option<(f32, f32)>,
+    /// Names of what it waits for.
+    pub events: Vec<String>,
 }
 
 /// See the module.

@@ -6,6 +6,7 @@ use super::door::Door;
 use super::frame::Frame;
 use super::health::Health;
 use super::latest::Desk;
+use super::lookout::Lookout;
 use super::source::{Next, Source, SourceSpec};
 use crate::stop::Stop;
 use crate::supervisor::Failure;
@@ -23,6 +24,8 @@ pub struct Capture {
     pub health: Arc<Health>,
     /// Where it is told to pause.
     pub door: Arc<Door>,
+    /// What looks at its frames before any model.
+    pub lookout: Lookout,
     /// When to end.
     pub stop: Stop,
     /// The frame being filled.
@@ -70,6 +73,9 @@ impl Capture {
             match next.map_err(|error| Failure::retry("no frames", error))? {
                 Next::Frame => {
                     self.health.captured();
+                    if !self.lookout.admits(&self.frame, &self.door, &self.health) {
+                        continue;
+                    }
                     if !self.desk.post(self.index, &mut self.frame) {
                         return Ok(Closed::Ended);
                     }

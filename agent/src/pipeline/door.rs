@@ -4,7 +4,7 @@
 //! Whoever asks changes an atomic or leaves a request; the pipeline's threads look at it once a frame and wait for
 //! nobody. What is asked holds over a swap of the model, and until the daemon ends.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -34,6 +34,8 @@ pub struct Door {
     paused: AtomicBool,
     /// The bits of the threshold; those of a NaN where the configured one holds.
     threshold: AtomicU32,
+    /// The bits of the rate to keep to, in frames a second; those of a NaN where there is none.
+    limit_hz: AtomicU64,
     /// Whether anybody waits for a picture: all that a frame costs while nobody does.
     wanted: AtomicBool,
     waiting: Mutex<Vec<oneshot::Sender<Arc<Shot>>>>,
@@ -44,6 +46,7 @@ impl Default for Door {
         Self {
             paused: AtomicBool::new(false),
             threshold: AtomicU32::new(f32::NAN.to_bits()),
+            limit_hz: AtomicU64::new(f64::NAN.to_bits()),
             wanted: AtomicBool::new(false),
             waiting: Mutex::default(),
         }
@@ -82,6 +85,24 @@ impl Door {
     pub fn threshold(&self) -> Option<f32> {
         let threshold = f32::from_bits(self.threshold.load(Ordering::Relaxed));
         (!threshold.is_nan()).then_some(threshold)
+    }
+
+    /// Infers at most so many frames a second from now on; `None`: as many as are worth it.
+    pub fn set_limit_hz(&self, limit: Option<f64>) {
+        self.limit_hz.store(limit.unwrap_or(f64::NAN).to_bits(), Ordering::Relaxed);
+    }
+
+    /// The rate to keep to, where there is one.
+    #[must_use]
+    pub fn limit_hz(&self) -> Option<f64> {
+        let limit = f64::from_bits(self.limit_hz.load(Ordering::Relaxed));
+        (!limit.is_nan()).then_some(limit)
+    }
+
+    /// Whether anybody waits for a picture: the next frame is worth a run then, whatever it shows.
+    #[must_use]
+    pub fn is_wanted(&self) -> bool {
+        self.wanted.load(Ordering::Relaxed)
     }
 
     /// The next frame that is understood, with what was found in it. `None` where too many wait for one already.

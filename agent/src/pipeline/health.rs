@@ -12,12 +12,24 @@ use super::meter::Meter;
 /// Longest latency that is told apart from longer ones.
 const LATENCY_MAX_US: u64 = 60_000_000;
 
+/// Why a frame was not worth a run of the model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Skipped {
+    /// It is the one that was inferred last, byte by byte.
+    Duplicate,
+    /// Nothing moved.
+    Still,
+    /// It would have been more than the wanted rate, or not the Nth.
+    Thinned,
+}
+
 /// Counts of one pipeline since the start.
 #[derive(Debug)]
 pub struct Health {
     captured: AtomicU64,
     inferred: AtomicU64,
     replaced: AtomicU64,
+    skipped: [AtomicU64; 3],
     failed: AtomicU64,
     reopened: AtomicU64,
     ended: AtomicBool,
@@ -100,6 +112,8 @@ pub struct Counts {
     pub inferred: u64,
     /// Frames that a newer one replaced.
     pub replaced: u64,
+    /// Frames that were not worth a run, whatever the reason.
+    pub skipped: u64,
     /// Frames that could not be understood or inferred.
     pub failed: u64,
     /// How often the source or the engine was opened again.
@@ -115,6 +129,8 @@ pub struct Summary {
     pub inferred: u64,
     /// Frames that a newer one replaced since the start.
     pub replaced: u64,
+    /// Frames that were not worth a run since the start: by [`Skipped`], in its order.
+    pub skipped: [u64; 3],
     /// Frames that could not be understood or inferred since the start.
     pub failed: u64,
     /// How often the source or the engine was opened again since the start.
@@ -137,6 +153,7 @@ impl Default for Health {
             captured: AtomicU64::new(0),
             inferred: AtomicU64::new(0),
             replaced: AtomicU64::new(0),
+            skipped: [const { AtomicU64::new(0) }; 3],
             failed: AtomicU64::new(0),
             reopened: AtomicU64::new(0),
             ended: AtomicBool::new(false),
@@ -156,6 +173,17 @@ impl Health {
     /// The source gave a frame.
     pub fn captured(&self) {
         self.captured.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A frame was not worth a run.
+    pub fn skipped(&self, why: Skipped) {
+        let [duplicate, still, thinned] = &self.skipped;
+        let counter = match why {
+            Skipped::Duplicate => duplicate,
+            Skipped::Still => still,
+            Skipped::Thinned => thinned,
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
     }
 
     /// An observation went to the sinks, `latency` after its frame was captured and after `work` of our own; the
@@ -251,6 +279,7 @@ impl Health {
             captured: read(&self.captured),
             inferred: read(&self.inferred),
             replaced: read(&self.replaced),
+            skipped: self.skipped.iter().map(read).sum(),
             failed: read(&self.failed),
             reopened: read(&self.reopened),
         }
@@ -294,6 +323,7 @@ impl Health {
             captured,
             inferred,
             replaced: read(&self.replaced),
+            skipped: self.skipped.each_ref().map(read),
             failed: read(&self.failed),
             reopened: read(&self.reopened),
             captured_hz: rate(captured, since.captured_before),

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use wire::telemetry::Store;
-use wire::{Alarm, BoardTelemetry, PAYLOAD_MAX_BYTES, PipelineTelemetry};
+use wire::{Alarm, BoardTelemetry, EventState, PAYLOAD_MAX_BYTES, PipelineTelemetry};
 
 use super::alarms::{Alarms, PipelineView, Standing, View};
 use super::sampler::Sampler;
@@ -17,6 +17,8 @@ use crate::mqtt::Link;
 use crate::outbox::{Class, StoreFigures};
 use crate::pipeline::door::Door;
 use crate::pipeline::health::{Health, Summary};
+use crate::pipeline::load::{Controller, LOAD_EVENT, LoadSettings, Step, Strain};
+use crate::pipeline::rules::{Occurrence, Outlet, Sight, tell};
 use crate::said::Said;
 use crate::stop::Stop;
 use crate::supervisor::{Failure, Supervisor};
@@ -32,6 +34,8 @@ pub struct Pipeline {
     pub door: Arc<Door>,
     /// Frames a second that its source is expected to give.
     pub rate_hz: Option<f64>,
+    /// When it infers less, where that is wanted, and how many frames a second are all.
+    pub load: Option<(LoadSettings, f64)>,
 }
 
 /// Whom the watch tells what it sees.
@@ -43,6 +47,8 @@ pub struct Ears {
     pub said: Arc<Said>,
     /// Whoever asks.
     pub seen: Seen,
+    /// Whoever tells what is done about the load of a pipeline.
+    pub outlet: Option<Outlet>,
 }
 
 /// Starts to watch the board and `pipelines`.
@@ -98,8 +104,10 @@ struct Watch {
 /// A pipeline, and where it stood at the sample before.
 struct Followed {
     pipeline: Pipeline,
+    load: Option<Controller>,
     topic: String,
     captured: u64,
+    inferred: u64,
     replaced: u64,
     /// When it last gave a frame.
     heard: Duration,
@@ -118,11 +126,17 @@ impl Watch {
         tracing::info!(board = sampler.board().name, "watching the board");
         let names: Vec<String> =
             pipelines.iter().map(|pipeline| pipeline.name.to_string()).collect();
-        let told = Told::new(ears.link, ears.said);
+        let told = Told::new(ears.link, ears.outlet, ears.said);
         let pipelines = pipelines.into_iter().map(|pipeline| Followed {
             topic: told.topic(|topics| topics.telemetry_pipeline(&pipeline.name)),
+            load: pipeline.load.clone().map(|(settings, most_hz)| {
+                // What a worker before this one said no longer holds.
+                pipeline.door.set_limit_hz(None);
+                Controller::new(settings, most_hz)
+            }),
             pipeline,
             captured: 0,
+            inferred: 0,
             replaced: 0,
             heard: Duration::ZERO,
             seq: 0,
@@ -147,6 +161,7 @@ impl Watch {
         let mut views = Vec::with_capacity(self.pipelines.len());
         for followed in &mut self.pipelines {
             let summary = followed.pipeline.health.telemetry();
+            followed.ease(&readings, &summary, now, &self.told);
             views.push(followed.view(&summary, now));
             self.told.pipeline(followed, &summary);
         }
@@ -162,6 +177,23 @@ impl Watch {
 }
 
 impl Followed {
+    /// Has it infer less or more, where its load says so.
+    fn ease(&mut self, readings: &wire::Readings, summary: &Summary, now: Duration, told: &Told) {
+        let inferred = summary.inferred.saturating_sub(self.inferred);
+        self.inferred = summary.inferred;
+        let Some(load) = &mut self.load else { return };
+        let strain = Strain {
+            margin_c: readings.thermal.margin_c,
+            throttled: readings.throttle.active,
+            inferred,
+            replaced: summary.replaced.saturating_sub(self.replaced),
+        };
+        if let Some(step) = load.look(&strain, now) {
+            self.pipeline.door.set_limit_hz(step.limit_hz);
+            told.step(&self.pipeline.name, step);
+        }
+    }
+
     /// What it did since the sample before.
     fn view(&mut self, summary: &Summary, now: Duration) -> PipelineView {
         let captured = summary.captured.saturating_sub(self.captured);
@@ -197,6 +229,7 @@ fn log(alarm: &Standing) {
 /// Tells the broker.
 struct Told {
     link: Option<Link>,
+    outlet: Option<Outlet>,
     said: Arc<Said>,
     board: String,
     board_seq: u64,
@@ -206,9 +239,10 @@ struct Told {
 }
 
 impl Told {
-    fn new(link: Option<Link>, said: Arc<Said>) -> Self {
+    fn new(link: Option<Link>, outlet: Option<Outlet>, said: Arc<Said>) -> Self {
         let mut told = Self {
             link,
+            outlet,
             said,
             board: String::new(),
             board_seq: 0,
@@ -240,15 +274,20 @@ impl Told {
         let Some(link) = &self.link else { return };
         followed.seq += 1;
         let tenth = |value: f64| Some((value * 10.0).round() / 10.0);
+        let [duplicate, still, thinned] = summary.skipped;
         let telemetry = PipelineTelemetry {
             envelope: self.said.envelope("vedette/pipeline/1", followed.seq),
             pipeline: (&*followed.pipeline.name).into(),
             source_rate_hz: followed.pipeline.rate_hz,
             captured_rate_hz: tenth(summary.captured_hz),
+            limit_hz: followed.pipeline.door.limit_hz(),
             inferred_rate_hz: tenth(summary.rate_hz),
             captured_total: summary.captured,
             inferred_total: summary.inferred,
             replaced_total: summary.replaced,
+            skipped_duplicate_total: duplicate,
+            skipped_still_total: still,
+            skipped_thinned_total: thinned,
             failed_total: summary.failed,
             reopened_total: summary.reopened,
             latency_p50_ms: summary.p50_ms,
@@ -256,6 +295,27 @@ impl Told {
             latency_p99_ms: summary.p99_ms,
         };
         link.publish(Class::Telemetry, &followed.topic, encode(&telemetry));
+    }
+
+    /// A pipeline infers less or more from now on.
+    fn step(&self, pipeline: &Arc<str>, step: Step) {
+        let limit = step.limit_hz;
+        let sight = Sight { value: limit, ..Sight::NOTHING };
+        let occurrence = Occurrence {
+            pipeline: pipeline.clone(),
+            event: LOAD_EVENT.into(),
+            kind: LOAD_EVENT,
+            state: EventState::Happened,
+            captured: (Timestamp::now(), None),
+            began: None,
+            duration: None,
+            place: None,
+            sight,
+            reason: Some(step.reason.words()),
+            suppressed: 0,
+            clip: None,
+        };
+        tell(self.outlet.as_ref(), occurrence);
     }
 
     fn alarm(&mut self, alarm: &Standing, since: Option<Timestamp>) {

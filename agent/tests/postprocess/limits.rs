@@ -44,6 +44,8 @@ fn message(findings: &Findings) -> String {
         },
         classes: Cow::Borrowed(&findings.classes),
         detections: Cow::Borrowed(&findings.detections),
+        zones: Cow::default(),
+        lines: Cow::default(),
         anomaly: findings.anomaly,
         raw: Cow::Borrowed(&findings.raw),
         truth: None,

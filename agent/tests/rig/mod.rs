@@ -4,8 +4,8 @@
 #![expect(unreachable_pub, reason = "one rig for several tests")]
 
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -14,11 +14,13 @@ use vedette::config::tree::{At, parse};
 use vedette::hw::ort::Runtime;
 use vedette::kinds;
 use vedette::model::ModelFolder;
+use vedette::pipeline::analysis::{Analysis, AnalysisSettings};
 use vedette::pipeline::capture::Capture;
 use vedette::pipeline::engine::Engine;
 use vedette::pipeline::frame::Frame;
 use vedette::pipeline::health::Health;
 use vedette::pipeline::latest::Desk;
+use vedette::pipeline::lookout::Lookout;
 use vedette::pipeline::postprocess::ModelFacts;
 use vedette::pipeline::preprocess::Preprocess;
 use vedette::pipeline::sink::Queue;
@@ -45,6 +47,18 @@ fn build<S: ?Sized>(kinds: &'static [kinds::Kind<S>], text: &str) -> Box<S> {
     let mistakes = mistakes.into_vec();
     assert!(mistakes.is_empty(), "{mistakes:?}");
     built.unwrap()
+}
+
+/// What looks at findings and frames as `text` configures it; nobody hears of its events.
+fn watch(text: &str) -> (Analysis, Lookout) {
+    let (mistakes, file) = (Mistakes::new(), Path::new("rig"));
+    let table = parse(text, file).unwrap();
+    let section = Section::top(&table, At::File(file.into(), 1), Path::new("."), &mistakes);
+    let settings = AnalysisSettings::read(&section, &[]);
+    section.finish();
+    let mistakes = mistakes.into_vec();
+    assert!(mistakes.is_empty(), "{mistakes:?}");
+    (settings.analysis(&"rig".into(), false, None), settings.lookout(&"rig".into(), None))
 }
 
 /// Opens the shapes model with `engine` (a table with its `kind`), for one pipeline, as version `version`.
@@ -79,8 +93,10 @@ pub fn generation(engine: &str, version: &str) -> Generation {
 }
 
 impl Rig {
-    /// Frames of `source` (a table with its `kind`) through `first` to a queue that holds `held` observations.
-    pub fn start(source: &str, first: impl Into<Arc<Generation>>, held: usize) -> Self {
+    /// Frames of `source` (a table with its `kind`) through `first` to a queue that holds `held` observations. `more`
+    /// are further settings of a pipeline: `track`, `zones`, `lines`, `events`, `gate`.
+    pub fn start(source: &str, first: impl Into<Arc<Generation>>, held: usize, more: &str) -> Self {
+        let (analysis, lookout) = watch(more);
         let source = build(kinds::SOURCES, source);
         let desk = Arc::new(Desk::new(&[source.rate_hz()]));
         let (queue, health, stop) =
@@ -90,6 +106,7 @@ impl Rig {
             outlets: vec![(queue.clone(), "t".into())],
             health: health.clone(),
             door: Arc::default(),
+            analysis: Arc::new(Mutex::new(analysis)),
         };
         let (reaper, old) = sync_channel(8);
         let build = || unreachable!("nothing fails here");
@@ -103,6 +120,7 @@ impl Rig {
             index: 0,
             health: health.clone(),
             door: Arc::default(),
+            lookout,
             stop: stop.clone(),
             frame: Frame::default(),
             opened: false,

@@ -73,7 +73,7 @@ mod tests {
     }
 
     fn found(label: &str, x_px: f32, score: f32) -> Detection {
-        Detection { index: 0, label: label.into(), score, bounds: square(x_px) }
+        Detection { index: 0, label: label.into(), score, bounds: square(x_px), track: None }
     }
 
     fn there(label: &str, x_px: f32) -> Truth {

@@ -183,7 +183,11 @@ fn every_entity_that_there_can_be_reads_keys_that_are_there() -> Result<()> {
     use vedette::homeassistant::{EACH, Has, PIPELINE, Pipeline, SINGLE, discovery};
     let topics = Topics::new("dut")?;
     let mut has = Has {
-        pipelines: vec![Pipeline { name: "door".to_owned(), threshold: Some((0.0, 1.0)) }],
+        pipelines: vec![Pipeline {
+            name: "door".to_owned(),
+            threshold: Some((0.0, 1.0)),
+            events: vec!["loiter".to_owned()],
+        }],
         slots: vec!["shapes".to_owned()],
         may: wire::Verb::ALL.to_vec(),
         ..Has::default()

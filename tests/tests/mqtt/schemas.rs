@@ -31,6 +31,8 @@ pub(crate) fn schema_of(topic: &str) -> Option<&'static str> {
         ["telemetry", "board"] => "board",
         ["telemetry", "pipeline", _] => "pipeline",
         ["alarm", _] => "alarm",
+        ["event", _] => "event",
+        ["clip", _] => "clip",
         ["pipeline", _, "state"] => "pipeline-state",
         ["model", _, "state"] => "model-state",
         ["event", "model", _] => "model-event",

@@ -176,6 +176,9 @@ async fn answer(
         detections: findings.detections.as_slice().into(),
         anomaly: findings.anomaly,
         raw: findings.raw.as_slice().into(),
+        // A picture alone has no before: nothing is followed in it.
+        zones: Default::default(),
+        lines: Default::default(),
         truth: None,
     };
     let response = json(StatusCode::OK, &observation);

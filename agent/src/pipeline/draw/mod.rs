@@ -146,7 +146,7 @@ mod tests {
 
     fn found(x_px: f32, y_px: f32, width_px: f32, height_px: f32) -> Detection {
         let bounds = PixelBox { x_px, y_px, width_px, height_px };
-        Detection { index: 2, label: "star".into(), score: 0.968, bounds }
+        Detection { index: 2, label: "star".into(), score: 0.968, bounds, track: None }
     }
 
     #[test]

@@ -24,6 +24,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use self::trial::Onlooker;
 pub use self::trial::Trial;
+use super::analysis::Analysis;
 use super::door::Door;
 use super::engine::{Engine, EngineError, Lane};
 use super::frame::Frame;
@@ -157,6 +158,8 @@ pub struct Seat {
     pub health: Arc<Health>,
     /// Where it is asked for something.
     pub door: Arc<Door>,
+    /// What becomes of its findings before they are told.
+    pub analysis: Arc<Mutex<Analysis>>,
 }
 
 /// Makes a generation anew from files, when the one that ran no longer does.

@@ -8,6 +8,7 @@ use wire::{FrameInfo, ModelRef, Observation, Timings, Truth};
 
 use super::{Generation, Seat, lock};
 use crate::hw::second::Second;
+use crate::pipeline::analysis::Of;
 use crate::pipeline::engine::{EngineError, Lane};
 use crate::pipeline::frame::Frame;
 use crate::pipeline::postprocess::Findings;
@@ -131,6 +132,11 @@ impl Job {
             .map_err(|error| report::chain(&error))
     }
 
+    fn of(&self) -> Of {
+        let FrameInfo { seq, width_px, height_px, .. } = self.frame;
+        Of { captured: self.captured, ts: self.ts, seq, width_px, height_px }
+    }
+
     /// From the outputs to the sinks. `observed` counts the pipeline's observations.
     pub(super) fn finish(
         &mut self,
@@ -152,6 +158,8 @@ impl Job {
             tracing::debug!(%pipeline, seq = self.frame.seq, error, "outputs could not be understood");
             return;
         }
+        let mut analysis = lock(&seat.analysis);
+        analysis.look(&mut desk.findings, &self.of());
         let understood_in = began.elapsed();
         self.timings.postprocess_ms = millis(understood_in);
         observed[self.seat] += 1;
@@ -172,6 +180,8 @@ impl Job {
             detections: desk.findings.detections.as_slice().into(),
             anomaly: desk.findings.anomaly,
             raw: desk.findings.raw.as_slice().into(),
+            zones: analysis.zone_counts().into(),
+            lines: analysis.line_counts().into(),
             truth: self.truth.as_deref().map(Into::into),
         };
         desk.body.clear();
@@ -179,6 +189,7 @@ impl Job {
             tracing::warn!(error = %error, "an observation could not be written");
             return;
         }
+        drop(analysis);
         for (queue, topic) in &seat.outlets {
             queue.push(topic, &desk.body);
         }

@@ -1,14 +1,13 @@
 //! What is wrong with a device: pure, from readings and the monotonic clock to alarms that were raised or ended.
 
-pub mod latch;
 pub mod rules;
 
 use std::time::Duration;
 
 use wire::telemetry::Readings;
 
-use self::latch::{Latch, Verdict, above, below};
 use self::rules::{About, Rule};
+use crate::latch::{Latch, Verdict, above, below};
 
 /// A source of which so many frames in a row are missing is silent: one may be lost.
 const PERIODS: u32 = 3;

@@ -99,7 +99,7 @@ impl Postprocess for Detect {
             }
             let label = self.labels.name(candidate.class, self.head.scores())?;
             let (index, score) = (candidate.class, candidate.score.min(1.0));
-            findings.detections.push(Detection { index, label, score, bounds });
+            findings.detections.push(Detection { index, label, score, bounds, track: None });
         }
         Ok(())
     }

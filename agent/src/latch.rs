@@ -1,4 +1,4 @@
-//! When an alarm is raised and when it ends: bad long enough, then good long enough.
+//! When an alarm is raised, or an event begins, and when it ends: bad long enough, then good long enough.
 //!
 //! What lies between good and bad (the hysteresis) and what is not known change nothing, and whatever was being
 //! waited for begins anew: only an unbroken run of bad raises, only an unbroken run of good ends.
@@ -16,7 +16,7 @@ pub enum Verdict {
     Open,
 }
 
-/// One alarm's state.
+/// The state of one alarm, or of one rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Latch {
     hold: Duration,
