@@ -2,6 +2,8 @@
 
 mod annotate;
 mod bench;
+mod cameras;
+mod capture;
 mod check;
 mod completions;
 mod kinds;
@@ -9,8 +11,10 @@ mod man;
 mod model;
 mod open;
 mod probe;
+mod record;
 mod releases;
 mod run;
+mod source;
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -52,6 +56,10 @@ enum Command {
     Update(releases::UpdateCommand),
     /// Print how this board feels, or pack it into a file
     Probe(probe::Probe),
+    /// List the cameras that are there, or write one frame of any source
+    Cameras(cameras::Cameras),
+    /// Record what a source sees, for replay
+    Record(record::Record),
     /// Time a model's runs
     Bench(bench::Bench),
     /// Print shell completions
@@ -61,6 +69,9 @@ enum Command {
     /// Open a model for the process that asks on standard input
     #[command(name = crate::model::child::COMMAND, hide = true)]
     OpenModel(model::OpenModel),
+    /// Give the frames of a camera to the daemon that asks on standard input
+    #[command(name = crate::pipeline::source::child::COMMAND, hide = true)]
+    Capture(capture::Capture),
 }
 
 impl Cli {
@@ -73,6 +84,8 @@ impl Cli {
             Command::Kinds(command) => command.run(),
             Command::Annotate(command) => command.run(),
             Command::Probe(command) => command.run(),
+            Command::Cameras(command) => command.run(),
+            Command::Record(command) => command.run(),
             Command::Bench(command) => command.run(),
             Command::Completions(command) => command.run(),
             Command::Man(command) => command.run(),
@@ -80,6 +93,7 @@ impl Cli {
             Command::Status(command) => command.run(),
             Command::Update(command) => command.run(),
             Command::OpenModel(command) => command.run(),
+            Command::Capture(command) => command.run(),
         })
     }
 }
