@@ -13,7 +13,9 @@ use crate::pipeline::rules::{
 };
 use crate::pipeline::shadow;
 use crate::pipeline::sink::{self, SinkSpec};
-use crate::pipeline::source::{SourceSpec, pattern, replay};
+use crate::pipeline::source::{
+    SourceSpec, csi, gstreamer, http, mqtt, pattern, replay, rtsp, v4l2,
+};
 
 /// One kind of something.
 #[derive(Debug)]
@@ -54,9 +56,16 @@ cut = 150                   # another scene after so many frames; 0: never
 path = "pictures"           # relative to this file
 rate_hz = 10                # 0.1 to 1000; 0, or pace = "free": as fast as possible
 loop = true                 # begin again at the end; without it, the source ends there
+# pace = "recorded"         # what `vedette record` wrote, at its times and with its time stamps
 "#,
         build: replay::read,
     },
+    v4l2::KIND,
+    rtsp::KIND,
+    csi::KIND,
+    http::KIND,
+    mqtt::KIND,
+    gstreamer::KIND,
 ];
 
 /// What runs models.

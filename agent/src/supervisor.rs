@@ -37,15 +37,32 @@ pub mod exit {
 const PAUSE_FIRST: Duration = Duration::from_secs(1);
 /// Longest pause before a restart: a camera that is plugged in again is seen within this.
 const PAUSE_MAX: Duration = Duration::from_secs(30);
+/// How often it is asked meanwhile whether a restart is worth it already.
+const ASK_EVERY: Duration = Duration::from_secs(1);
 /// A worker that ran this long before it failed begins again with the first pause.
 const RAN_WELL: Duration = Duration::from_secs(60);
 
+/// Says whether a restart is worth it before its pause is over.
+pub type Sooner = Box<dyn FnMut() -> bool + Send + Sync>;
+
 /// Why a worker ended badly.
-#[derive(Debug)]
 pub struct Failure {
     fatal: Option<u8>,
     message: String,
     source: Option<Box<dyn Error + Send + Sync>>,
+    sooner: Option<Sooner>,
+    worked: bool,
+}
+
+impl fmt::Debug for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { fatal, message, source, .. } = self;
+        f.debug_struct("Failure")
+            .field("fatal", fatal)
+            .field("message", message)
+            .field("source", source)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Failure {
@@ -54,7 +71,27 @@ impl Failure {
         message: impl Into<String>,
         source: impl Into<Box<dyn Error + Send + Sync>>,
     ) -> Self {
-        Self { fatal: None, message: message.into(), source: Some(source.into()) }
+        Self {
+            fatal: None,
+            message: message.into(),
+            source: Some(source.into()),
+            sooner: None,
+            worked: false,
+        }
+    }
+
+    /// The pause of a thread ends before its time once `sooner` says so.
+    #[must_use]
+    pub fn until(mut self, sooner: Option<Sooner>) -> Self {
+        self.sooner = sooner;
+        self
+    }
+
+    /// Whether it had worked until then: the pauses begin anew, as after a long run.
+    #[must_use]
+    pub fn after_work(mut self, worked: bool) -> Self {
+        self.worked = worked;
+        self
     }
 
     /// Something that only a new process can cure.
@@ -63,7 +100,13 @@ impl Failure {
         message: impl Into<String>,
         source: impl Into<Box<dyn Error + Send + Sync>>,
     ) -> Self {
-        Self { fatal: Some(code), message: message.into(), source: Some(source.into()) }
+        Self {
+            fatal: Some(code),
+            message: message.into(),
+            source: Some(source.into()),
+            sooner: None,
+            worked: false,
+        }
     }
 
     fn panicked(payload: &(dyn Any + Send)) -> Self {
@@ -76,6 +119,8 @@ impl Failure {
             fatal: None,
             message: format!("it panicked (a bug in vedette): {said}"),
             source: None,
+            sooner: None,
+            worked: false,
         }
     }
 }
@@ -179,9 +224,12 @@ impl Supervisor {
                     let began = Instant::now();
                     let ended = catch_unwind(AssertUnwindSafe(&mut work))
                         .unwrap_or_else(|payload| Err(Failure::panicked(&*payload)));
-                    let Err(failure) = ended else { break };
-                    let pause = pause.after(began.elapsed());
-                    if supervisor.judge(&worker, &failure, pause) || supervisor.0.stop.wait(pause) {
+                    let Err(mut failure) = ended else { break };
+                    let ran = if failure.worked { RAN_WELL } else { began.elapsed() };
+                    let pause = pause.after(ran);
+                    if supervisor.judge(&worker, &failure, pause)
+                        || supervisor.wait(pause, failure.sooner.as_mut())
+                    {
                         break;
                     }
                 }
@@ -262,6 +310,21 @@ impl Supervisor {
         tokio::time::timeout_at(deadline.into(), all).await.is_ok()
     }
 
+    /// Waits for `pause`, or until `sooner` says that it is enough. True where `stop` was said.
+    fn wait(&self, pause: Duration, sooner: Option<&mut Sooner>) -> bool {
+        let Some(sooner) = sooner else { return self.0.stop.wait(pause) };
+        let until = Instant::now() + pause;
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            if self.0.stop.wait(left.min(ASK_EVERY)) {
+                return true;
+            }
+            if left <= ASK_EVERY || sooner() {
+                return false;
+            }
+        }
+    }
+
     /// Logs a failure where it ends. True where it is fatal.
     fn judge(&self, worker: &str, failure: &Failure, pause: Duration) -> bool {
         let error = report::chain(failure);
@@ -337,6 +400,24 @@ mod tests {
         supervisor.stop().heard().await;
         assert!(supervisor.join_threads(Instant::now() + Duration::from_secs(10)));
         assert_eq!(supervisor.fatal(), Some((exit::ACCELERATOR, "lost: fell off".to_owned())));
+    }
+
+    #[test]
+    fn a_pause_ends_when_what_was_away_is_back() {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let supervisor = Supervisor::new(Stop::new(), runtime.handle().clone());
+        let runs = Arc::new(AtomicU32::new(0));
+        let counted = runs.clone();
+        let began = Instant::now();
+        // Pauses of 1, 2, 4 and 8 seconds otherwise.
+        supervisor
+            .thread("camera", move || match counted.fetch_add(1, Ordering::SeqCst) {
+                0..4 => Err(Failure::retry("away", "cable").until(Some(Box::new(|| true)))),
+                _ => Ok(()),
+            })
+            .unwrap();
+        assert!(supervisor.join_threads(began + Duration::from_secs(14)));
+        assert_eq!(runs.load(Ordering::SeqCst), 5);
     }
 
     #[test]

@@ -165,9 +165,9 @@ const MAY_NAME: &[(&str, &[&str])] = &[
 /// Vendor crate → the files or folders of `src/` that may name it: one for each that talks to hardware or network.
 const VENDORS: &[(&str, &[&str])] = &[
     ("ort", &["hw/ort"]),
-    ("libloading", &["hw/ort"]),
+    ("libloading", &["hw/ort", "hw/gstreamer"]),
     ("turbojpeg", &["hw/jpeg.rs"]),
-    ("reqwest", &["update/http.rs"]),
+    ("reqwest", &["update/http.rs", "pipeline/source/http/client.rs"]),
     ("rumqttc", &["mqtt"]),
     ("axum", &["api"]),
     ("hyper", &["api"]),
@@ -182,7 +182,7 @@ const VENDORS: &[(&str, &[&str])] = &[
     ("tar", &["update/bundle.rs", "telemetry/capture.rs"]),
     ("nvml_wrapper", &["hw/nvml.rs"]),
     ("sysinfo", &["telemetry/host.rs"]),
-    ("libc", &["hw/clock.rs"]),
+    ("libc", &["hw/clock.rs", "hw/v4l2"]),
     ("clap", &["cli"]),
     ("clap_complete", &["cli"]),
     ("clap_mangen", &["cli"]),

@@ -10,6 +10,7 @@
 
 pub mod bench;
 mod broker;
+pub mod camera;
 pub mod certificates;
 mod daemon;
 pub mod demo;
@@ -24,11 +25,14 @@ pub mod onnx;
 pub mod picture;
 pub mod places;
 mod process;
+pub mod video;
+pub mod web;
 
 use std::time::Duration;
 
 pub use bench::Bench;
 pub use broker::{Broker, Login};
+pub use camera::Camera;
 pub use daemon::{Daemon, Launch, Stdout};
 pub use durable::Durable;
 pub use fleet::{Fleet, Kind};

@@ -89,7 +89,8 @@ impl Listener {
     ///
     /// # Errors
     /// The connection is gone.
-    pub fn say(&self, topic: &str, body: &str) -> Result<()> {
+    pub fn say(&self, topic: &str, body: impl AsRef<[u8]>) -> Result<()> {
+        let body = body.as_ref();
         self.client.publish(topic, QoS::AtLeastOnce, false, body).context("cannot publish")
     }
 
@@ -97,7 +98,8 @@ impl Listener {
     ///
     /// # Errors
     /// The connection is gone.
-    pub fn leave(&self, topic: &str, body: &str) -> Result<()> {
+    pub fn leave(&self, topic: &str, body: impl AsRef<[u8]>) -> Result<()> {
+        let body = body.as_ref();
         self.client.publish(topic, QoS::AtLeastOnce, true, body).context("cannot publish")
     }
 

@@ -216,6 +216,9 @@ impl House {
         let seats: Vec<Seat> =
             pipelines.iter().map(|pipeline| self.seat(pipeline, sinks)).collect();
         for (index, (pipeline, seat)) in pipelines.iter().zip(&seats).enumerate() {
+            if let Some(link) = &self.link {
+                pipeline.source.connect(link);
+            }
             let mut capture = Capture {
                 source: pipeline.source.clone(),
                 desk: desk.clone(),

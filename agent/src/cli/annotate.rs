@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::open::{OpenArgs, Opened};
+use super::source::{described, encode};
 use super::{complain, say};
 use crate::config::Section;
 use crate::config::section::Mistakes;
-use crate::config::tree::{At, parse};
+use crate::config::tree::At;
 use crate::disk;
 use crate::kinds;
 use crate::pipeline::frame::Frame;
@@ -101,23 +102,18 @@ impl Annotate {
                 path.display().to_string()
             ),
             None => {
-                let (width, height) = self.pattern.split_once('x').unwrap_or(("", ""));
+                let sides = self.pattern.split_once('x');
+                let number = |side: &str| side.parse::<u32>().ok();
+                let (width, height) = sides
+                    .and_then(|(width, height)| number(width).zip(number(height)))
+                    .ok_or_else(|| format!("`{}` is no size: expected WxH", self.pattern))?;
                 let seed = self.seed;
                 format!(
                     "kind = \"pattern\"\nwidth = {width}\nheight = {height}\nseed = {seed}\npace = \"free\"\n"
                 )
             }
         };
-        let place = Path::new("command line");
-        let table = parse(&text, place)
-            .map_err(|_| format!("`{}` is no size: expected WxH", self.pattern))?;
-        let mistakes = Mistakes::new();
-        let section = Section::top(&table, At::File(place.into(), 1), Path::new("."), &mistakes);
-        let spec = kinds::build(kinds::SOURCES, section);
-        let Some(spec) = spec.filter(|_| mistakes.is_empty()) else {
-            let first = mistakes.into_vec().first().map(ToString::to_string);
-            return Err(first.unwrap_or_default());
-        };
+        let spec = described(&text)?;
         let (stop, mut frame) = (Stop::new(), Frame::default());
         let mut source = spec.open().map_err(|error| report::chain(&error))?;
         for number in 0..=self.frame {
@@ -129,13 +125,4 @@ impl Annotate {
         }
         Ok(frame)
     }
-}
-
-fn encode(pixels: &[u8], width: u32, height: u32) -> Result<Vec<u8>, png::EncodingError> {
-    let mut bytes = Vec::new();
-    let mut encoder = png::Encoder::new(&mut bytes, width, height);
-    encoder.set_color(png::ColorType::Rgb);
-    encoder.set_depth(png::BitDepth::Eight);
-    encoder.write_header()?.write_image_data(pixels)?;
-    Ok(bytes)
 }

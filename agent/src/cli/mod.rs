@@ -2,6 +2,8 @@
 
 mod annotate;
 mod bench;
+mod cameras;
+mod capture;
 mod check;
 mod completions;
 mod doctor;
@@ -10,9 +12,11 @@ mod man;
 mod model;
 mod open;
 mod probe;
+mod record;
 mod releases;
 mod run;
 mod setup_onnxruntime;
+mod source;
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -58,6 +62,10 @@ enum Command {
     SetupOnnxruntime(setup_onnxruntime::SetupOnnxruntime),
     /// Print how this board feels, or pack it into a file
     Probe(probe::Probe),
+    /// List the cameras that are there, or write one frame of any source
+    Cameras(cameras::Cameras),
+    /// Record what a source sees, for replay
+    Record(record::Record),
     /// Time a model's runs
     Bench(bench::Bench),
     /// Print shell completions
@@ -67,6 +75,9 @@ enum Command {
     /// Open a model for the process that asks on standard input
     #[command(name = crate::model::child::COMMAND, hide = true)]
     OpenModel(model::OpenModel),
+    /// Give the frames of a camera to the daemon that asks on standard input
+    #[command(name = crate::pipeline::source::child::COMMAND, hide = true)]
+    Capture(capture::Capture),
 }
 
 impl Cli {
@@ -81,6 +92,8 @@ impl Cli {
             Command::Doctor(command) => command.run(),
             Command::SetupOnnxruntime(command) => command.run(),
             Command::Probe(command) => command.run(),
+            Command::Cameras(command) => command.run(),
+            Command::Record(command) => command.run(),
             Command::Bench(command) => command.run(),
             Command::Completions(command) => command.run(),
             Command::Man(command) => command.run(),
@@ -88,6 +101,7 @@ impl Cli {
             Command::Status(command) => command.run(),
             Command::Update(command) => command.run(),
             Command::OpenModel(command) => command.run(),
+            Command::Capture(command) => command.run(),
         })
     }
 }

@@ -416,7 +416,13 @@ fn pipeline(
     let (source_kind, source) = match section.section("source") {
         Some(source) => {
             let kind = source.text("kind").unwrap_or_default();
-            (kind, kinds::build(kinds::SOURCES, source))
+            let at = source.at().clone();
+            let spec = kinds::build(kinds::SOURCES, source);
+            if spec.as_ref().is_some_and(|spec| spec.needs_mqtt()) && !mqtt {
+                let key = format!("pipeline.{name}.source");
+                section.note(at, &key, "needs a broker: add [mqtt] with its `url`");
+            }
+            (kind, spec)
         }
         None => {
             if !section.has("source") {

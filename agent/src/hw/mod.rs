@@ -1,6 +1,7 @@
 //! The only vendor code: one file for each library or driver interface, named nowhere else.
 
 pub mod clock;
+pub mod gstreamer;
 pub mod heap;
 pub mod jpeg;
 pub mod nvml;
@@ -8,3 +9,4 @@ pub mod ort;
 pub mod pages;
 pub mod process;
 pub mod second;
+pub mod v4l2;

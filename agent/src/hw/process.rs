@@ -5,6 +5,19 @@ use std::ffi::c_int;
 
 unsafe extern "C" {
     safe fn _exit(status: c_int) -> !;
+    safe fn dup2(from: c_int, to: c_int) -> c_int;
+}
+
+/// Makes standard output another name of standard error, whoever holds it: what libraries print there then goes
+/// with what they complain.
+///
+/// # Errors
+/// There is no standard error.
+pub fn print_as_errors() -> std::io::Result<()> {
+    match dup2(2, 1) {
+        -1 => Err(std::io::Error::last_os_error()),
+        _ => Ok(()),
+    }
 }
 
 /// How much less a thread asks for than the threads of the data path, where a processor has too little for both.

@@ -7,9 +7,12 @@ use super::frame::Frame;
 use super::health::Health;
 use super::latest::Desk;
 use super::lookout::Lookout;
-use super::source::{Next, Source, SourceSpec};
+use super::source::{Next, Source, SourceError, SourceSpec};
 use crate::stop::Stop;
 use crate::supervisor::Failure;
+
+/// A source that gave so many frames works: what fails then is news, and it is opened again after the first pause.
+const FRAMES_WELL: u64 = 10;
 
 /// Everything a capture thread works with.
 #[derive(Debug)]
@@ -57,9 +60,16 @@ impl Capture {
             if std::mem::replace(&mut self.opened, true) {
                 self.health.reopened();
             }
-            let mut source =
-                self.source.open().map_err(|error| Failure::retry("no frames", error))?;
-            match self.post_all(source.as_mut())? {
+            let before = self.health.counts().captured;
+            let failed = |error: SourceError| Failure::retry("no frames", error);
+            let posted = self
+                .source
+                .open()
+                .map_err(failed)
+                .and_then(|mut source| self.post_all(source.as_mut()));
+            let worked = self.health.counts().captured.saturating_sub(before) >= FRAMES_WELL;
+            let failed = |failure: Failure| failure.until(self.source.returns()).after_work(worked);
+            match posted.map_err(failed)? {
                 // Opened again because somebody wanted it so, not because it failed.
                 Closed::Paused => self.opened = false,
                 Closed::Ended => return Ok(()),

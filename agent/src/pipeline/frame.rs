@@ -271,6 +271,18 @@ impl Frame {
         }
     }
 
+    /// The bytes, to be filled; they are reused, and what is in them means nothing.
+    pub fn own(&mut self) -> &mut Vec<u8> {
+        if let Pixels::Shared(_) = self.pixels {
+            self.pixels = Pixels::Owned(Vec::new());
+        }
+        match &mut self.pixels {
+            Pixels::Owned(bytes) => bytes,
+            // Not any more.
+            Pixels::Shared(bytes) => Arc::make_mut(bytes),
+        }
+    }
+
     /// Whether the bytes hold what format, size and planes promise.
     ///
     /// # Errors

@@ -223,7 +223,7 @@ fn prepare(model: &Known, mut file: Vec<u8>) -> Result<Prepared, Refusal> {
         return Err(Refusal::bad("the pipeline's model takes more than a picture"));
     }
     let mut frame = Frame::default();
-    replay::understand(&mut file, &mut frame)
+    replay::decode(&mut file, &mut frame)
         .map_err(|error| Refusal::bad(format!("{}; {EXPECTED}", report::chain(&error))))?;
     let mut preprocess =
         Preprocess::new(spec).map_err(|error| Refusal::bad(report::chain(&error)))?;

@@ -1,13 +1,25 @@
 //! Where frames come from.
 
+pub mod child;
+pub mod csi;
+pub mod gstreamer;
+pub mod http;
+mod live;
+pub mod mqtt;
 pub mod pace;
 pub mod pattern;
+mod reach;
 pub mod replay;
+pub mod rtsp;
+pub mod v4l2;
+mod when;
 
 use std::fmt::Debug;
 
 use super::frame::{Frame, FrameError};
+use crate::mqtt::Link;
 use crate::stop::Stop;
+use crate::supervisor::Sooner;
 
 /// What a source's turn ended with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,6 +73,20 @@ pub trait Source: Send {
     fn next(&mut self, frame: &mut Frame, stop: &Stop) -> Result<Next, SourceError>;
 }
 
+/// See [`SourceSpec::returns`].
+pub type Returns = Sooner;
+
+/// Says once that something is there that was not when it was last asked about.
+fn returned(mut is_there: impl FnMut() -> bool + Send + Sync + 'static) -> Returns {
+    let mut was_away = false;
+    Box::new(move || {
+        let is_there = is_there();
+        let is_back = is_there && was_away;
+        was_away = !is_there;
+        is_back
+    })
+}
+
 /// A configured source, to be opened as often as needed.
 pub trait SourceSpec: Debug + Send + Sync {
     /// Opens it.
@@ -71,4 +97,31 @@ pub trait SourceSpec: Debug + Send + Sync {
 
     /// Frames a second that it is expected to give, where that is known.
     fn rate_hz(&self) -> Option<f64>;
+
+    /// Whether its frames come over the connection to the broker.
+    fn needs_mqtt(&self) -> bool {
+        false
+    }
+
+    /// That connection, once, before it is opened for the first time.
+    fn connect(&self, _link: &Link) {}
+
+    /// Something that says, asked about once a second while the source is closed after a failure, whether it is
+    /// worth opening before its pause is over: a camera that was away is there again. `None` where nobody can tell.
+    fn returns(&self) -> Option<Returns> {
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_there_all_the_time_does_not_return() {
+        let mut seen = [true, true, false, false, true, true, false, true].into_iter();
+        let mut returns = returned(move || seen.next().unwrap());
+        let said: Vec<bool> = (0..8).map(|_| returns()).collect();
+        assert_eq!(said, [false, false, false, false, true, false, false, true]);
+    }
 }

@@ -7,8 +7,9 @@
 //! seen.
 
 mod markers;
-mod picture;
+pub(super) mod picture;
 mod stream;
+mod times;
 
 use std::error::Error;
 use std::fs::File;
@@ -20,8 +21,10 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 
 pub use self::picture::PictureError;
-pub(crate) use self::picture::{load, understand};
-use self::stream::{Found, Stream};
+pub(crate) use self::picture::{decode, load};
+pub(super) use self::stream::{Found, Stream};
+pub use self::times::TIMES;
+use self::times::Times;
 use super::pace::{Pace, Ticker};
 use super::{Next, Source, SourceError, SourceSpec};
 use crate::config::Section;
@@ -37,6 +40,12 @@ const KEPT_BYTES_MAX: usize = 32 << 20;
 
 /// Rate where nothing is configured.
 const RATE_HZ: f64 = 10.0;
+
+/// Slowest and fastest that a recording is expected to be.
+const RATES_HZ: std::ops::RangeInclusive<f64> = 0.05..=1000.0;
+
+/// The pace of a recording: its own.
+const RECORDED: &str = "recorded";
 
 /// Pictures that cannot be used are named in the log at most so often.
 const COMPLAINT_EVERY: Duration = Duration::from_secs(10);
@@ -56,6 +65,12 @@ pub enum ReplayError {
     /// The folder has too many.
     #[error("more than {FILES_MAX} files in it end in .jpg, .jpeg or .png: split it")]
     Many,
+    /// It is no recording, or its times cannot be read.
+    #[error("its {TIMES} cannot be read: `pace = \"recorded\"` is for what `vedette record` wrote")]
+    Times(#[source] io::Error),
+    /// A line of its times is none.
+    #[error("line {0} of its {TIMES} has no file, time and time stamp")]
+    TimesLine(usize),
     /// Neither JPEG nor PNG.
     #[error("it is neither a JPEG or PNG picture nor a Motion-JPEG file")]
     NotPicture,
@@ -75,15 +90,21 @@ struct Replay {
     path: PathBuf,
     pace: Pace,
     repeat: bool,
+    /// At the times of a recording; `pace` is then what is expected.
+    recorded: bool,
 }
 
 /// Reads a replay source's table.
 #[must_use]
 pub fn read(section: &Section<'_>) -> Option<Box<dyn SourceSpec>> {
     let path = section.required_path("path");
-    let pace = Pace::read(section, RATE_HZ);
+    let recorded = section.text("pace").as_deref() == Some(RECORDED);
+    let pace = match recorded {
+        true => Some(Pace::Hz(section.number("rate_hz", RATES_HZ).unwrap_or(RATE_HZ))),
+        false => Pace::read(section, RATE_HZ),
+    };
     let repeat = section.flag("loop").unwrap_or(false);
-    Some(Box::new(Replay { path, pace: pace?, repeat }))
+    Some(Box::new(Replay { path, pace: pace?, repeat, recorded }))
 }
 
 impl SourceSpec for Replay {
@@ -91,11 +112,17 @@ impl SourceSpec for Replay {
         let what = self.path.display().to_string();
         let input = Input::open(&self.path)
             .map_err(|error| SourceError::Open { what: what.clone(), source: error.into() })?;
+        let times = self.recorded.then(|| Times::read(&self.path)).transpose();
+        let times = times
+            .map_err(|error| SourceError::Open { what: what.clone(), source: error.into() })?;
+        let pace = if self.recorded { Pace::Free } else { self.pace };
         Ok(Box::new(Open {
             what,
             input,
             repeat: self.repeat,
-            ticker: Ticker::new(self.pace),
+            ticker: Ticker::new(pace),
+            times,
+            began: None,
             seq: 0,
             round: Round::default(),
             bad: Complaints::default(),
@@ -111,7 +138,7 @@ impl SourceSpec for Replay {
 /// Where pictures come from.
 enum Input {
     Files(Files),
-    Stream(Stream),
+    Stream(Stream<File>),
 }
 
 impl Input {
@@ -267,6 +294,10 @@ struct Open {
     input: Input,
     repeat: bool,
     ticker: Ticker,
+    /// Of a recording, when its pictures were taken.
+    times: Option<Times>,
+    /// When this round of a recording began, and the time of its last picture.
+    began: Option<(Instant, Duration)>,
     seq: u64,
     round: Round,
     bad: Complaints,
@@ -314,6 +345,20 @@ impl Open {
     }
 }
 
+impl Open {
+    /// Waits until the picture of a recording is due; its time stamp. `None` where there is none, or `stop` was said.
+    fn wait_recorded(&mut self, stop: &Stop) -> Option<Timestamp> {
+        let (at, ts) = self.times.as_ref()?.of(self.input.name()?)?;
+        let now = Instant::now();
+        let (began, last) = self.began.unwrap_or((now.checked_sub(at).unwrap_or(now), at));
+        // Earlier than the last one: it began again.
+        let began = if at < last { now } else { began };
+        self.began = Some((began, at));
+        let wait = (began + at).saturating_duration_since(now);
+        (!stop.wait(wait)).then_some(ts)
+    }
+}
+
 impl Source for Open {
     fn next(&mut self, frame: &mut Frame, stop: &Stop) -> Result<Next, SourceError> {
         if self.ticker.wait(stop) {
@@ -327,7 +372,8 @@ impl Source for Open {
                 return Err(SourceError::Read { what, source: error.into() });
             }
         }
-        (frame.captured, frame.ts) = (Instant::now(), Timestamp::now());
+        let recorded = self.wait_recorded(stop);
+        (frame.captured, frame.ts) = (Instant::now(), recorded.unwrap_or_else(Timestamp::now));
         (frame.seq, frame.truth) = (self.seq, None);
         self.seq += 1;
         Ok(Next::Frame)

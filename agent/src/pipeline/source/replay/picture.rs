@@ -83,14 +83,14 @@ pub(crate) fn load(
     buffer.clear();
     let most = u64::try_from(FILE_BYTES_MAX).unwrap_or(u64::MAX);
     file.take(most.saturating_add(1)).read_to_end(buffer).map_err(PictureError::Read)?;
-    understand(buffer, frame)
+    decode(buffer, frame)
 }
 
-/// The same for a file that is in `buffer` already.
+/// Makes `frame` the picture in `buffer`, which may get the frame's former memory.
 ///
 /// # Errors
-/// As [`load`].
-pub(crate) fn understand(buffer: &mut Vec<u8>, frame: &mut Frame) -> Result<(), PictureError> {
+/// [`PictureError`]; what `frame` then holds means nothing.
+pub(crate) fn decode(buffer: &mut Vec<u8>, frame: &mut Frame) -> Result<(), PictureError> {
     match buffer.as_slice() {
         [] => Err(PictureError::Empty),
         bytes if bytes.len() > FILE_BYTES_MAX => Err(PictureError::Long),
@@ -119,7 +119,10 @@ pub(super) fn is_png(bytes: &[u8]) -> bool {
 ///
 /// # Errors
 /// [`PictureError::Jpeg`], [`PictureError::Size`].
-pub(super) fn jpeg(bytes: &mut Vec<u8>, frame: &mut Frame) -> Result<(), PictureError> {
+pub(in crate::pipeline::source) fn jpeg(
+    bytes: &mut Vec<u8>,
+    frame: &mut Frame,
+) -> Result<(), PictureError> {
     let (width, height) = Header::read(bytes).map_err(PictureError::Jpeg)?;
     let pixels = frame.reshape(PixelFormat::Mjpeg, width, height).map_err(PictureError::Size)?;
     std::mem::swap(bytes, pixels);

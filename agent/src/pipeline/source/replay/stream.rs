@@ -1,6 +1,5 @@
-//! A Motion-JPEG file: JPEG pictures one after the other, read as they are needed.
+//! A Motion-JPEG file, or a camera's answer: JPEG pictures one after the other, read as they are needed.
 
-use std::fs::File;
 use std::io::{self, Read, Seek};
 
 use super::markers::{Markers, Step};
@@ -12,7 +11,7 @@ const READ_BYTES: usize = 64 << 10;
 
 /// What a stream had next.
 #[derive(Debug)]
-pub(super) enum Found {
+pub(in crate::pipeline::source) enum Found {
     /// A picture, in the buffer that was given.
     Picture,
     /// One that cannot be used: cut off, damaged, or too long.
@@ -23,8 +22,8 @@ pub(super) enum Found {
 
 /// A file that is being read. Memory is bounded: one read and one picture.
 #[derive(Debug)]
-pub(super) struct Stream {
-    file: File,
+pub(in crate::pipeline::source) struct Stream<R> {
+    input: R,
     markers: Markers,
     read: Box<[u8]>,
     /// The part of `read` that was not looked at.
@@ -33,21 +32,16 @@ pub(super) struct Stream {
     is_inside: bool,
 }
 
-impl Stream {
-    /// Reads `file` from where it is.
-    pub(super) fn new(file: File) -> Self {
+impl<R: Read> Stream<R> {
+    /// Reads `input` from where it is.
+    pub(in crate::pipeline::source) fn new(input: R) -> Self {
         let read = vec![0; READ_BYTES].into_boxed_slice();
-        Self { file, markers: Markers::default(), read, from: 0, to: 0, is_inside: false }
+        Self { input, markers: Markers::default(), read, from: 0, to: 0, is_inside: false }
     }
 
-    /// Goes back to the beginning.
-    ///
-    /// # Errors
-    /// What the system says.
-    pub(super) fn rewind(&mut self) -> io::Result<()> {
-        self.file.rewind()?;
-        (self.markers, self.from, self.to, self.is_inside) = (Markers::default(), 0, 0, false);
-        Ok(())
+    /// What is read.
+    pub(in crate::pipeline::source) fn input(&mut self) -> &mut R {
+        &mut self.input
     }
 
     /// Reads on to the end of a picture, and puts its bytes into `picture`, whose memory is reused. What it
@@ -55,10 +49,10 @@ impl Stream {
     ///
     /// # Errors
     /// What the system says.
-    pub(super) fn next(&mut self, picture: &mut Vec<u8>) -> io::Result<Found> {
+    pub(in crate::pipeline::source) fn next(&mut self, picture: &mut Vec<u8>) -> io::Result<Found> {
         loop {
             if self.from == self.to {
-                self.to = self.file.read(&mut self.read)?;
+                self.to = self.input.read(&mut self.read)?;
                 self.from = 0;
                 if self.to == 0 {
                     let was_inside = std::mem::replace(&mut self.is_inside, false);
@@ -95,6 +89,18 @@ impl Stream {
                 }
             }
         }
+    }
+}
+
+impl<R: Read + Seek> Stream<R> {
+    /// Goes back to the beginning.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub(super) fn rewind(&mut self) -> io::Result<()> {
+        self.input.rewind()?;
+        (self.markers, self.from, self.to, self.is_inside) = (Markers::default(), 0, 0, false);
+        Ok(())
     }
 }
 

@@ -65,7 +65,7 @@ fn put(path: &Path, bytes: &[u8]) {
 }
 
 fn replay(path: &Path, repeat: bool) -> Replay {
-    Replay { path: path.to_owned(), pace: Pace::Free, repeat }
+    Replay { path: path.to_owned(), pace: Pace::Free, repeat, recorded: false }
 }
 
 /// What a replay gives, at most `count` times, up to its end or first error.
@@ -309,4 +309,36 @@ fn every_mistake_in_its_table_is_named() {
         assert_eq!(found, wanted, "{text}");
     }
     check("path = 'x'", |section| assert_eq!(read(section).unwrap().rate_hz(), Some(10.0)));
+}
+
+#[test]
+fn a_recording_is_shown_at_its_times_and_with_its_time_stamps_round_after_round() {
+    let lines =
+        "file,us,ts\na.png,0,2026-01-02T03:04:05Z\nb.png,150000,2026-01-02T03:04:05.15Z\nc.pn";
+    let folder =
+        folder(&[("a.png", &grey_png(3)), ("b.png", &grey_png(4)), (TIMES, lines.as_bytes())]);
+    let spec = Replay { recorded: true, ..replay(folder.path(), true) };
+    let (mut source, mut frame, stop) = (spec.open().unwrap(), Frame::default(), Stop::new());
+    let mut seen = Vec::new();
+    for _ in 0..4 {
+        assert_eq!(source.next(&mut frame, &stop).unwrap(), Next::Frame);
+        seen.push((frame.captured, frame.ts.to_string(), frame.width));
+    }
+    let stamps = ["2026-01-02T03:04:05Z", "2026-01-02T03:04:05.15Z"];
+    for (index, (_, ts, width)) in seen.iter().enumerate() {
+        assert_eq!((ts.as_str(), *width), (stamps[index % 2], [3, 4][index % 2]));
+    }
+    for pair in [0, 2] {
+        let apart = seen[pair + 1].0 - seen[pair].0;
+        assert!(apart >= Duration::from_millis(150), "{apart:?}");
+    }
+}
+
+#[test]
+fn a_folder_without_times_is_no_recording_and_a_wrong_line_is_named() {
+    let folder = folder(&[("a.png", &grey_png(3))]);
+    let spec = Replay { recorded: true, ..replay(folder.path(), false) };
+    assert!(chain(&spec.open().err().unwrap()).contains("what `vedette record` wrote"));
+    put(&folder.path().join(TIMES), b"file,us,ts\na.png,soon,never\n");
+    assert!(chain(&spec.open().err().unwrap()).contains("line 2 of its times.csv"));
 }
