@@ -57,7 +57,8 @@ fn every_command_that_help_lists_has_a_manual_page() {
     for command in commands {
         let page =
             std::fs::read_to_string(dir.path().join(format!("vedette-{command}.1"))).unwrap();
-        assert!(page.contains(&format!("vedette\\-{command}")), "{command}");
+        let name = command.replace('-', "\\-");
+        assert!(page.contains(&format!("vedette\\-{name}")), "{command}");
     }
 }
 

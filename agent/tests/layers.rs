@@ -21,6 +21,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "mqtt",
             "outbox",
             "pipeline",
+            "recent",
             "report",
             "said",
             "stop",

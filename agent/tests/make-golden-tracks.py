@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Runs the reference tracker on the streets that a test wrote, and has motmetrics count.
 
-    pip install supervision==0.31.2 motmetrics==1.4.0
+    pip install supervision==0.27.0 motmetrics==1.4.0
     VEDETTE_WRITE_STREETS=/tmp/streets cargo nextest run -p agent -E 'binary(tracks)'
     agent/tests/make-golden-tracks.py /tmp/streets agent/tests/golden/track
 
@@ -20,6 +20,8 @@ import numpy as np
 import supervision
 
 warnings.filterwarnings("ignore")
+# motmetrics 1.4 asks for what NumPy 2 no longer has.
+np.asfarray = getattr(np, "asfarray", lambda values: np.asarray(values, dtype=float))
 
 
 def reference(frames, threshold):

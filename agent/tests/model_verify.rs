@@ -443,9 +443,12 @@ fn a_missing_library_is_told_with_what_to_do() {
     let text = String::from_utf8_lossy(&output.stdout);
     assert_eq!(output.status.code(), Some(1));
     assert!(
-        text.contains("cannot open the ONNX Runtime library `/none/libonnxruntime.so`: install"),
+        text.contains(
+            "cannot open the ONNX Runtime library `/none/libonnxruntime.so`: ONNX Runtime 1.18"
+        ),
         "{text}"
     );
+    assert!(text.contains("vedette setup-onnxruntime"), "{text}");
     assert!(text.contains("No such file or directory"), "{text}");
 }
 

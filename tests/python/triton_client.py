@@ -6,6 +6,7 @@ client's documentation says is an AssertionError; the last line is `all well`.
 
 import sys
 
+import ml_dtypes
 import numpy as np
 import tritonclient.http as http
 from tritonclient.utils import InferenceServerException
@@ -48,7 +49,7 @@ TYPES = {
     "f32": ("FP32", np.array([[0.1, -2], [3, np.float32(3.4e38)]], dtype=np.float32)),
     "f64": ("FP64", np.array([[0.1, -2], [3, 1e300]], dtype=np.float64)),
     "f16": ("FP16", np.array([[0.5, -2], [3, 65504]], dtype=np.float16)),
-    "bf16": ("BF16", np.array([[0.5, -2], [3, 256]], dtype=np.float32)),
+    "bf16": ("BF16", np.array([[0.5, -2], [3, 256]], dtype=ml_dtypes.bfloat16)),
     "u8": ("UINT8", np.array([[0, 255], [1, 2]], dtype=np.uint8)),
     "i8": ("INT8", np.array([[-128, 127], [1, 2]], dtype=np.int8)),
     "u16": ("UINT16", np.array([[0, 65535], [1, 2]], dtype=np.uint16)),

@@ -109,6 +109,7 @@ async fn live(
     // One picture ahead: a viewer who is slow gets fewer, and none are kept for him.
     let (parts, body) = mpsc::channel(1);
     let stop = api.view.stop.clone();
+    #[expect(clippy::disallowed_methods, reason = "it ends with its viewer, and nobody misses it")]
     tokio::spawn(async move {
         tokio::select! {
             () = stop.heard() => {}

@@ -1,18 +1,23 @@
 //! `vedette status`, `model list`, `model rollback`, `update check`, `update install`.
 
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
 use super::{ConfigArgs, complain, say};
 use crate::config::Config;
-use crate::disk::StateDir;
+use crate::disk::{DiskError, StateDir};
 use crate::report;
 use crate::supervisor::exit;
 use crate::update::slot::{Installed, SlotRecord};
 use crate::update::store::Store;
 use crate::update::{self, Answer, Command};
+
+/// A daemon that starts or ends has the directory and does not listen: that is over within this.
+const IN_BETWEEN: Duration = Duration::from_secs(10);
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 /// Shows which releases are installed, under way and refused.
 #[derive(Debug, Args)]
@@ -211,22 +216,28 @@ impl Rollback {
             Err(code) => return code,
         };
         let command = Command::Rollback { slot: self.slot.clone(), to: self.to.clone() };
-        match update::ask(&config.state_dir, &command) {
-            Ok(Some(answer)) => told(&answer),
-            Ok(None) => self.without_daemon(&config),
-            Err(error) => failed(&format!("the daemon did not answer: {error}")),
+        let until = Instant::now() + IN_BETWEEN;
+        loop {
+            match update::ask(&config.state_dir, &command) {
+                Ok(Some(answer)) => return told(&answer),
+                Ok(None) => {}
+                Err(error) => return failed(&format!("the daemon did not answer: {error}")),
+            }
+            match StateDir::open(&config.state_dir) {
+                Ok(_held) => return self.without_daemon(&config),
+                Err(DiskError::Busy { .. }) if Instant::now() < until => {
+                    std::thread::sleep(LOOK_AGAIN);
+                }
+                Err(error) => {
+                    complain(&report::chain(&error));
+                    return exit::STATE;
+                }
+            }
         }
     }
 
     /// The record alone is enough: what is committed is what is loaded at the next start.
     fn without_daemon(&self, config: &Config) -> u8 {
-        let _held = match StateDir::open(&config.state_dir) {
-            Ok(held) => held,
-            Err(error) => {
-                complain(&report::chain(&error));
-                return exit::STATE;
-            }
-        };
         let all = slots(config);
         let slot = match (&self.slot, all.as_slice()) {
             (Some(slot), all) if all.iter().any(|(name, _)| name == slot) => slot.as_str(),

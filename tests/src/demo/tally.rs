@@ -136,7 +136,7 @@ mod tests {
             r#"{{"age_ms":0.0,"preprocess_ms":0.0,"inference_ms":0.0,"postprocess_ms":0.0,"latency_ms":{latency_ms:?}}}"#
         );
         let body = format!(
-            r#"{{{envelope},"pipeline":"p","frame":{{"seq":0,"width_px":4,"height_px":4,"dropped":7}},"model":{{"name":"m","version":"1","sha256":"0"}},"timings":{timings},"classes":[],"detections":[],"anomaly":null,"raw":[],"truth":null}}"#
+            r#"{{{envelope},"pipeline":"p","frame":{{"seq":0,"width_px":4,"height_px":4,"dropped":7}},"model":{{"name":"m","version":"1","sha256":"0"}},"timings":{timings},"classes":[],"detections":[],"zones":[],"lines":[],"anomaly":null,"raw":[],"truth":null}}"#
         );
         Message { topic: "t".to_owned(), body: body.into_bytes(), retained: false, at }
     }

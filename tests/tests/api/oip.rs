@@ -92,7 +92,7 @@ fn a_bad_request_is_an_error_object_that_says_what_was_expected() -> Result<()> 
     let answer = http::post(port, "/v2/models/double/infer", &[], &large)?;
     ensure!(answer.status == 413 && answer.error()?.contains("api.body_mb"), "{answer:?}");
     for (path, part) in [
-        ("/v2/models/nobody/infer", "there is no model `nobody`; there are: echo, double, slow"),
+        ("/v2/models/nobody/infer", "there is no model `nobody`; there are: double, echo, slow"),
         ("/v2/models/double/versions/2/infer", "has no version `2`; it has: 1.0.0"),
     ] {
         let answer = http::post(port, path, &[], three.as_bytes())?;

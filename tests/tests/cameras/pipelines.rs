@@ -25,7 +25,9 @@ fn every_format_that_a_pipeline_ends_in_is_read_with_its_padding() -> Result<()>
         let rig = Rig::start(Bench::new()?, &source(&end))?;
         ensure!(rig.flows("gate")? == (101, 75), "{end}");
         let brightness = rig.brightness("gate")?;
-        ensure!((0.98..1.02).contains(&brightness), "{end}: {brightness}");
+        // GStreamer's white in grey is that of video, 235 of 255: the format has no word for its range.
+        let white = if end.contains("GRAY8") { 235.0 / 255.0 } else { 1.0 };
+        ensure!((white - 0.02..white + 0.02).contains(&brightness), "{end}: {brightness}");
         rig.end()?;
     }
     Ok(())

@@ -98,14 +98,14 @@ fn what_a_camera_cannot_is_said_in_one_line_with_what_to_do() -> Result<()> {
 }
 
 #[test]
-fn controls_are_set_by_their_names_in_their_order() -> Result<()> {
+fn controls_are_set_by_their_names_and_those_that_decide_others_first() -> Result<()> {
     let video = Video::new()?;
-    let controls = "controls = { auto_exposure = \"Manual Mode\", exposure_time_absolute = 100, brightness = 7 }";
+    let controls = "controls = { brightness = 7, exposure_time_absolute = 100, auto_exposure = \"Manual Mode\" }";
     let rig = start(&video, &format!("width = 320, height = 240, rate_hz = 10, {controls}"))?;
     rig.flows("gate")?;
     let log = video.log();
     let set: Vec<&str> = log.lines().filter(|line| line.starts_with("control")).collect();
-    ensure!(set == ["control 2305 1", "control 2306 100", "control 2304 7"], "{log}");
+    ensure!(set == ["control 2305 1", "control 2304 7", "control 2306 100"], "{log}");
     rig.end()
 }
 

@@ -35,7 +35,7 @@ fn a_stream_that_is_torn_flows_on_and_one_that_ends_or_stops_is_opened_again() -
     let web = Web::start(Mood::Torn)?;
     let rig = start(&web, "")?;
     for (mood, said) in [
-        (Mood::Cut, "the connection broke"),
+        (Mood::Cut, "the camera ended the stream"),
         (Mood::Silent, "no whole picture came for 2.5 s"),
         (Mood::Drip, "no whole picture came for 2.5 s"),
     ] {

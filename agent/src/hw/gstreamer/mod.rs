@@ -7,7 +7,7 @@
 mod api;
 
 use std::ffi::{CStr, CString, c_int};
-use std::ptr::{null, null_mut};
+use std::ptr::null_mut;
 use std::time::Duration;
 
 use libloading::Library as Shared;
@@ -370,7 +370,7 @@ fn c_text(text: &str) -> Result<CString, Trouble> {
 /// # Safety
 /// `text` is null or text of C.
 unsafe fn own_text(text: *const std::ffi::c_char) -> String {
-    if text == null() {
+    if text.is_null() {
         return String::new();
     }
     // SAFETY: as the caller promised.

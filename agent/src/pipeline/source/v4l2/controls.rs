@@ -23,7 +23,8 @@ enum Wanted {
     Entry(String),
 }
 
-/// Reads the table `controls`, in its order: automatic exposure is to be switched off before exposure is set.
+/// Reads the table `controls`. Entries of menus come first: automatic exposure is to be switched off before exposure is
+/// set, and a table has no order.
 pub(super) fn read(section: &Section<'_>) -> Vec<Setting> {
     let table = section.table("controls").map(Vec::as_slice).unwrap_or_default();
     if table.len() > CONTROLS_MAX {
@@ -46,7 +47,9 @@ pub(super) fn read(section: &Section<'_>) -> Vec<Setting> {
         }
         value.map(|value| Setting { name: name.clone(), value })
     };
-    table.iter().filter_map(setting).collect()
+    let mut settings: Vec<Setting> = table.iter().filter_map(setting).collect();
+    settings.sort_by_key(|setting| matches!(setting.value, Wanted::Number(_)));
+    settings
 }
 
 /// Sets them.
