@@ -6,7 +6,7 @@
 //! ```
 //!
 //! A group of routes is a file with `pub(super) fn routes() -> Router<Arc<Api>>`, and its line in
-//! [`routes`]. Those that change something go into [`changes`], behind the token.
+//! `routes`. Those that change something go into `changes`, behind the token.
 //!
 //! Everything here runs on one thread of its own, which asks for less than those of the data path.
 //! **Invariants:** no request waits for a frame and no frame for a request; a bad request is
