@@ -89,6 +89,26 @@ fn a_server_that_sends_its_clients_on_to_plain_http_is_not_followed() -> Result<
 }
 
 #[test]
+fn who_asks_again_and_again_does_not_keep_a_probation_from_ending() -> Result<()> {
+    let (bench, fleet) = (Bench::new()?, Fleet::new()?);
+    fleet.release("2.0.0", Kind::Good, 1)?;
+    tests::fleet::write_model(&bench.folder, BRIGHTNESS, &onnx::brightness(13), "1.0.0", 0.5)?;
+    let model = bench::model(BRIGHTNESS, BRIGHTNESS) + "release = \"brightness\"\n";
+    let door = bench::pipeline("door", BRIGHTNESS, bench::TEN_A_SECOND, "");
+    let mut daemon = bench.start(&(fleet.update() + &model + &door))?;
+    let began = std::time::Instant::now();
+    loop {
+        let (said, _) = vedette(&bench, &["update", "check"])?;
+        if said.contains("2.0.0 is installed") {
+            break;
+        }
+        ensure!(began.elapsed() < PATIENCE * 2, "it still says: {said}");
+    }
+    assert_eq!(daemon.stop()?.code, Some(0));
+    Ok(())
+}
+
+#[test]
 fn whoever_has_not_all_that_the_server_asks_for_is_told_so() -> Result<()> {
     let (bench, fleet) = (Bench::new()?, Fleet::new()?);
     let nginx = Nginx::start(&fleet.folder().join("repo"), Guard::Locked)?;

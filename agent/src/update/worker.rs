@@ -485,17 +485,21 @@ impl Worker {
             tokio::select! {
                 () = self.shared.stop.heard() => return Ok(None),
                 Some(asked) = self.asked.recv() => {
-                    let Command::Rollback { to, .. } = &asked.command else {
-                        let line = format!("{version} is in probation; nothing else is taken until it ends");
-                        drop(asked.reply.send(Ok(line)));
-                        continue;
-                    };
-                    match self.way_back(to.as_deref()) {
-                        Ok(()) => {
-                            self.waiting.push(asked);
-                            return Ok(Some(Happened::Ordered));
+                    // Judged after an answer too: who asks again and again must not keep it from ending.
+                    match &asked.command {
+                        Command::Rollback { to, .. } => match self.way_back(to.as_deref()) {
+                            Ok(()) => {
+                                self.waiting.push(asked);
+                                return Ok(Some(Happened::Ordered));
+                            }
+                            Err(why) => drop(asked.reply.send(Err(why))),
+                        },
+                        _ => {
+                            let line = format!(
+                                "{version} is in probation; nothing else is taken until it ends"
+                            );
+                            drop(asked.reply.send(Ok(line)));
                         }
-                        Err(why) => drop(asked.reply.send(Err(why))),
                     }
                 }
                 () = tokio::time::sleep(JUDGE_EVERY) => {}
