@@ -102,7 +102,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
         "commands",
         &[
             "config",
-            "disk",
+            "hw",
             "mqtt",
             "outbox",
             "pipeline",

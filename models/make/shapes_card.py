@@ -50,10 +50,9 @@ iou_threshold = {iou}
 max_detections = 100
 
 [golden]
-# Pixels and scores. A GPU that computes in TF32 is off by 0.03 of a pixel, in half precision by more; another
-# model is off by whole objects.
-atol = 0.05
-rtol = 0.01
+# Pixels and scores. A GPU that computes in TF32 was off by 0.03 of a pixel (seen on an H200); half precision needs more.
+atol = 0.04
+rtol = 0.001
 
 # Promised: measured on held-out data (README.md) less {margin}.
 [accuracy]

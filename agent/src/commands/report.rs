@@ -1,17 +1,14 @@
 //! What `status` and `diagnostics` answer, and how an answer is made to fit its message.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use wire::{
     CommandResult, DeviceReport, Diagnostics, EngineInfo, PAYLOAD_MAX_BYTES, PipelineReport,
 };
 
-use crate::disk;
+use crate::hw::process;
 use crate::recent;
 
-/// Largest file of `/proc/self` that is read.
-const PROC_BYTES_MAX: u64 = 64 << 10;
 /// Longest text in an answer: the log has the whole.
 const TEXT_MAX: usize = 1000;
 
@@ -33,28 +30,19 @@ pub(super) fn device(pipelines: Vec<PipelineReport>) -> DeviceReport {
 }
 
 pub(super) fn diagnostics(facts: Facts) -> Diagnostics {
-    let status = disk::read_bounded(Path::new("/proc/self/status"), PROC_BYTES_MAX);
-    let status = status.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
-    let status = status.unwrap_or_default();
-    let open = std::fs::read_dir("/proc/self/fd").ok();
+    let own = std::process::id();
     Diagnostics {
         agent_version: env!("CARGO_PKG_VERSION").to_owned(),
         kernel: rustix::system::uname().release().to_string_lossy().into_owned(),
         architecture: std::env::consts::ARCH.to_owned(),
         onnxruntime_version: facts.onnxruntime_version,
-        resident_bytes: number(&status, "VmRSS:").map(|kib| kib * 1024),
-        threads: number(&status, "Threads:"),
-        open_files: open.and_then(|open| u64::try_from(open.count()).ok()),
+        resident_bytes: process::memory_bytes(own, "VmRSS:"),
+        threads: process::status(own, "Threads:"),
+        open_files: process::open_files(),
         engines: facts.engines,
         engines_left_out: 0,
         warnings: recent::lines().iter().map(|line| short(line)).collect(),
     }
-}
-
-/// The number behind `key` in `/proc/self/status`.
-fn number(status: &str, key: &str) -> Option<u64> {
-    let line = status.lines().find_map(|line| line.strip_prefix(key))?;
-    line.split_whitespace().next()?.parse().ok()
 }
 
 /// `text`, cut where it is longer than an answer has room for.
@@ -146,8 +134,6 @@ mod tests {
         assert!(found.resident_bytes.is_some_and(|bytes| bytes > 1 << 20), "{found:?}");
         assert!(found.threads.is_some_and(|threads| threads >= 1), "{found:?}");
         assert!(found.open_files.is_some_and(|files| files >= 3), "{found:?}");
-        assert_eq!(number("VmRSS:\t  123 kB\nThreads:\t7\n", "Threads:"), Some(7));
-        assert_eq!(number("", "Threads:"), None);
     }
 
     #[test]

@@ -1,7 +1,10 @@
-//! What only the C library can do with a process.
+//! What only the C library can do with a process, and what the kernel tells of one.
 #![expect(unsafe_code, reason = "calls into the C library")]
 
 use std::ffi::c_int;
+use std::path::Path;
+
+use crate::disk;
 
 unsafe extern "C" {
     safe fn _exit(status: c_int) -> !;
@@ -35,4 +38,47 @@ pub fn be_second() -> rustix::io::Result<()> {
 /// was opened at run time may crash there, after all the work is done.
 pub fn exit_now(status: u8) -> ! {
     _exit(c_int::from(status))
+}
+
+/// Largest file about a process that is read: a line of it has a word for each processor.
+const PROC_BYTES_MAX: u64 = 64 << 10;
+
+/// The number that the kernel tells of `process` behind `key`, such as `Threads:`; `None` where it tells none.
+#[must_use]
+pub fn status(process: u32, key: &str) -> Option<u64> {
+    let path = format!("/proc/{process}/status");
+    number(&disk::read_bounded(Path::new(&path), PROC_BYTES_MAX).ok()?, key)
+}
+
+fn number(status: &[u8], key: &str) -> Option<u64> {
+    // A process may call itself what is no text.
+    let status = String::from_utf8_lossy(status);
+    let line = status.lines().find_map(|line| line.strip_prefix(key))?;
+    line.split_whitespace().next()?.parse().ok()
+}
+
+/// The memory behind `key`, such as `VmRSS:`, in bytes.
+#[must_use]
+pub fn memory_bytes(process: u32, key: &str) -> Option<u64> {
+    status(process, key)?.checked_mul(1024)
+}
+
+/// How many files this process has open.
+#[must_use]
+pub fn open_files() -> Option<u64> {
+    u64::try_from(std::fs::read_dir("/proc/self/fd").ok()?.count()).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_is_read_behind_its_key_and_nowhere_else() {
+        let status = b"Name:\t\xff Threads:\t9\nVmRSS:\t  123 kB\nThreads:\t7\n";
+        assert_eq!(number(status, "Threads:"), Some(7));
+        assert_eq!(number(status, "VmRSS:"), Some(123));
+        assert_eq!(number(status, "VmHWM:"), None);
+        assert_eq!(number(b"", "Threads:"), None);
+    }
 }

@@ -33,6 +33,7 @@ use super::golden::{self, Case};
 use super::graph::Policy;
 use crate::config::Mistakes;
 use crate::hw::ort::{Options, Provider, Runtime};
+use crate::hw::process;
 use crate::pipeline::engine::{Engine, EngineError, ModelFiles};
 use crate::report;
 
@@ -227,7 +228,9 @@ fn talk(
             return Ok(Talk::Late);
         }
         let large = u64::try_from(document.len()).unwrap_or(u64::MAX) > DOCUMENT_BYTES_MAX;
-        if large || resident(child.id(), "VmRSS:") > request.memory_limit_bytes {
+        if large
+            || process::memory_bytes(child.id(), "VmRSS:").unwrap_or(0) > request.memory_limit_bytes
+        {
             return Ok(Talk::Large);
         }
     }
@@ -240,15 +243,6 @@ fn end(child: &mut Child) -> io::Result<ExitStatus> {
     }
     child.kill()?;
     child.wait()
-}
-
-/// What `/proc` says of a process's memory, in bytes; 0 where it says nothing.
-fn resident(process: u32, line: &str) -> u64 {
-    let text = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
-    let kib = text
-        .lines()
-        .find_map(|text| text.strip_prefix(line)?.split_whitespace().next()?.parse::<u64>().ok());
-    kib.unwrap_or(0).saturating_mul(1024)
 }
 
 /// The end of what is read from `from`.
@@ -328,7 +322,11 @@ fn answer() -> io::Result<()> {
         }
         Err(why) => (Err(why), Vec::new()),
     };
-    let answer = Answer { opened, cases, peak_bytes: resident(std::process::id(), "VmHWM:") };
+    let answer = Answer {
+        opened,
+        cases,
+        peak_bytes: process::memory_bytes(std::process::id(), "VmHWM:").unwrap_or(0),
+    };
     socket.write_all(&serde_json::to_vec(&answer)?)
 }
 

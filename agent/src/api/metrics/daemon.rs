@@ -7,11 +7,12 @@ use wire::Phase;
 use super::text::{Kind, Text};
 use crate::api::{Api, ready};
 use crate::disk;
+use crate::hw::process;
 use crate::outbox::StoreFigures;
 use crate::update::Standing;
 
 /// Largest file of `/proc/self` that is read.
-const PROC_BYTES_MAX: u64 = 4 << 10;
+const STAT_BYTES_MAX: u64 = 4 << 10;
 /// Linux tells user programs of time in hundredths of a second, whatever its own clock is.
 const TICKS_PER_S: f64 = 100.0;
 /// Every phase of a release, by its name in other messages.
@@ -41,7 +42,7 @@ pub(super) fn write(api: &Api, text: &mut Text) {
     text.gauge("vedette_uptime_seconds", "Time since the daemon started.", Some(uptime));
     let ready = u8::from(ready::reasons(api).is_empty());
     text.gauge("vedette_ready", "Whether it does what it is there for.", Some(ready));
-    process(text);
+    this_process(text);
     traffic(api, text);
     if let Some(link) = &view.link {
         let reached = *link.connected().borrow();
@@ -59,17 +60,11 @@ pub(super) fn write(api: &Api, text: &mut Text) {
 }
 
 /// What this process takes, by the names that every exporter has for it.
-fn process(text: &mut Text) {
-    let read = |name: &str| {
-        let bytes = disk::read_bounded(&Path::new("/proc/self").join(name), PROC_BYTES_MAX);
-        bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
-    };
-    let status = read("status");
-    let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let resident = resident.and_then(|line| line.split_whitespace().next());
-    let resident = resident.and_then(|kib| kib.parse::<u64>().ok()).map(|kib| kib * 1024);
+fn this_process(text: &mut Text) {
+    let resident = process::memory_bytes(std::process::id(), "VmRSS:");
     text.gauge("process_resident_memory_bytes", "Resident memory.", resident);
-    let stat = read("stat");
+    let stat = disk::read_bounded(Path::new("/proc/self/stat"), STAT_BYTES_MAX).unwrap_or_default();
+    let stat = String::from_utf8_lossy(&stat);
     // The program's name, in parentheses, may have anything in it.
     let mut after = stat.rsplit(')').next().unwrap_or_default().split_whitespace().skip(11);
     let mut ticks = || after.next().and_then(|ticks| ticks.parse::<f64>().ok());
@@ -77,8 +72,7 @@ fn process(text: &mut Text) {
         let help = "Processor time of the user and the system.";
         text.counter("process_cpu_seconds_total", help, (user + system) / TICKS_PER_S);
     }
-    let open = std::fs::read_dir("/proc/self/fd").ok().map(Iterator::count);
-    text.gauge("process_open_fds", "Open files.", open);
+    text.gauge("process_open_fds", "Open files.", process::open_files());
 }
 
 fn traffic(api: &Api, text: &mut Text) {

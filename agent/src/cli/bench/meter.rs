@@ -1,4 +1,4 @@
-//! What runs cost beside their time: the power that the board draws meanwhile, and this process's memory.
+//! What runs cost beside their time: the power that the board draws meanwhile.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -52,12 +52,4 @@ impl Meter {
 /// The board's whole power; where no rail tells it, that of the GPU.
 fn power_mw(readings: &Readings) -> Option<u64> {
     readings.power.total_mw.or_else(|| readings.nvml.first()?.power_mw)
-}
-
-/// The memory that this process has in RAM now.
-pub(super) fn resident_bytes() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    kib.checked_mul(1024)
 }

@@ -11,6 +11,7 @@ mod table;
 
 use super::open::OpenArgs;
 use super::{complain, say};
+use crate::hw::process;
 use crate::pipeline::engine::{Engine, EngineError};
 use crate::report;
 use crate::supervisor::exit;
@@ -91,7 +92,7 @@ impl Bench {
                 Err(error) => return Err(report::chain(&error)),
             }
         }
-        all.resident_bytes = meter::resident_bytes();
+        all.resident_bytes = process::memory_bytes(std::process::id(), "VmRSS:");
         Ok(all)
     }
 

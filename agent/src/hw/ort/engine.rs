@@ -58,12 +58,12 @@ impl OrtEngine {
                 let why: Vec<_> = engine.report.why_not.values().map(String::as_str).collect();
                 why.join("; ")
             }
-            Ok((engine, failed)) if matches!(follows_inputs(&engine), Ok(true)) => {
-                return Ok((engine, failed));
-            }
-            Ok(_) => {
-                "outputs did not follow the inputs when runs were replayed: it is off".to_owned()
-            }
+            Ok((engine, failed)) => match follows_inputs(&engine) {
+                Ok(true) => return Ok((engine, failed)),
+                Ok(false) => "outputs did not follow the inputs when runs were replayed: it is off"
+                    .to_owned(),
+                Err(error) => crate::report::chain(&error),
+            },
             Err(error @ EngineError::Required { .. }) => crate::report::chain(&error),
             Err(error) => return Err(error),
         };

@@ -99,25 +99,19 @@ impl MemoryInfo {
 
     /// Memory that CUDA device `device` reads without a copy by the processor.
     pub(super) fn pinned(device: u16) -> Result<Self, Failure> {
-        let mut out = null_mut();
-        let (kind, memory) =
-            (OrtAllocatorType::OrtDeviceAllocator, OrtMemType::OrtMemTypeCPUOutput);
-        let name = c"CudaPinned".as_ptr();
-        // SAFETY: `name` ends with a NUL; writes `out`, or returns a status.
-        let status = unsafe {
-            (api().CreateMemoryInfo)(name, kind, i32::from(device), memory, &raw mut out)
-        };
-        made(status, out).map(Self)
+        Self::of_device(c"CudaPinned", device, OrtMemType::OrtMemTypeCPUOutput)
     }
 
     /// The memory of CUDA device `device`.
     pub(super) fn cuda(device: u16) -> Result<Self, Failure> {
-        let mut out = null_mut();
-        let (kind, memory) = (OrtAllocatorType::OrtDeviceAllocator, OrtMemType::OrtMemTypeDefault);
-        let name = c"Cuda".as_ptr();
+        Self::of_device(c"Cuda", device, OrtMemType::OrtMemTypeDefault)
+    }
+
+    fn of_device(name: &CStr, device: u16, memory: OrtMemType) -> Result<Self, Failure> {
+        let (kind, mut out) = (OrtAllocatorType::OrtDeviceAllocator, null_mut());
         // SAFETY: `name` ends with a NUL; writes `out`, or returns a status.
         let status = unsafe {
-            (api().CreateMemoryInfo)(name, kind, i32::from(device), memory, &raw mut out)
+            (api().CreateMemoryInfo)(name.as_ptr(), kind, i32::from(device), memory, &raw mut out)
         };
         made(status, out).map(Self)
     }

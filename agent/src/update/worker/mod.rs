@@ -1,9 +1,11 @@
 //! Walks one slot through the update path: writes each step down, then does it, until there is nothing to do.
 
-use std::path::PathBuf;
+mod answers;
+mod on_frames;
+
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::sync::{Mutex, Notify, OwnedMutexGuard, mpsc};
@@ -15,7 +17,6 @@ use super::bundle::Bundle;
 use super::clock::jittered;
 use super::command::{Asked, Command};
 use super::fetch::fetch;
-use super::judge::{self, Judgement};
 use super::live::Live;
 use super::look::{Found, Offer, look};
 use super::machine::{Action, Event};
@@ -23,7 +24,7 @@ use super::rehearse::rehearse;
 use super::settings::UpdateSettings;
 use super::slot::{Happened, SlotRecord, TRIES};
 use super::store::Store;
-use super::told::{Standing, Told};
+use super::told::Told;
 use super::transport::Transport;
 use super::trust::Trust;
 use crate::pipeline::worker::Generation;
@@ -31,12 +32,8 @@ use crate::report;
 use crate::stop::Stop;
 use crate::supervisor::Failure;
 
-/// How often a trial or a probation is judged.
-const JUDGE_EVERY: Duration = Duration::from_millis(100);
 /// How often progress is told.
 const TELL_EVERY: Duration = Duration::from_secs(5);
-/// How long an engine's thread may take to take a model that is handed to it: some frames.
-const ADOPTION: Duration = Duration::from_secs(10);
 /// First pause after a fetch that failed.
 const PAUSE_FIRST: Duration = Duration::from_secs(5);
 /// Longest one.
@@ -418,240 +415,6 @@ impl Worker {
         }))
     }
 
-    async fn try_out(&mut self) -> Result<Option<Happened>, Failure> {
-        let (digest, document) = self.release()?;
-        let failed = |reason: String| Ok(Some(Happened::Failed(reason)));
-        let opened = match self.open(Some(digest)).await? {
-            Ok(generation) => generation,
-            Err(reason) => return failed(reason),
-        };
-        let trial = self.live.swap.try_out(&opened);
-        let trial = trial.map_err(|error| Failure::retry("cannot start a trial", error))?;
-        self.live.watch();
-        let (began, poll) = (Instant::now(), self.shared.settings.poll);
-        let mut looked = Instant::now();
-        loop {
-            tokio::select! {
-                () = self.shared.stop.heard() => return Ok(None),
-                () = tokio::time::sleep(JUDGE_EVERY) => {}
-            }
-            self.busy();
-            let (figures, speaks) = (trial.figures(), self.live.watched());
-            match judge::trial(&document.terms, &figures, &speaks, began.elapsed()) {
-                Judgement::Wait => {}
-                Judgement::Fail(reason) => return failed(reason),
-                Judgement::Pass => {
-                    tracing::info!(slot = self.live.slot, ?figures, ?speaks, "the trial went well");
-                    drop(trial);
-                    self.candidate = Some(opened);
-                    return Ok(Some(Happened::Plain(Event::Passed)));
-                }
-            }
-            if looked.elapsed() > poll {
-                looked = Instant::now();
-                if self.bundle.is_none() && self.taken_back(&digest).await {
-                    return Ok(Some(Happened::Plain(Event::Halted)));
-                }
-            }
-        }
-    }
-
-    async fn commit(&mut self) -> Result<Option<Happened>, Failure> {
-        let (digest, _) = self.release()?;
-        if self.serving != Some(digest) {
-            let next = match self.candidate.take() {
-                Some(generation) => generation,
-                None => match self.open(Some(digest)).await? {
-                    Ok(generation) => generation,
-                    Err(reason) => return Ok(Some(Happened::Failed(reason))),
-                },
-            };
-            self.previous = self.current.upgrade().map(|before| (self.serving, before));
-            self.hand_over(Some(digest), next).await?;
-        }
-        self.point();
-        Ok(Some(Happened::Plain(Event::Committed)))
-    }
-
-    async fn watch(&mut self) -> Result<Option<Happened>, Failure> {
-        let (_, document) = self.release()?;
-        let version = document.version.clone();
-        self.reply(|| {
-            Ok(format!("{version} is committed, and watched for {} s", document.terms.probation_s))
-        });
-        self.live.watch();
-        let began = Instant::now();
-        loop {
-            tokio::select! {
-                () = self.shared.stop.heard() => return Ok(None),
-                Some(asked) = self.asked.recv() => {
-                    // Judged after an answer too: who asks again and again must not keep it from ending.
-                    match &asked.command {
-                        Command::Rollback { to, .. } => match self.way_back(to.as_deref()) {
-                            Ok(()) => {
-                                self.waiting.push(asked);
-                                return Ok(Some(Happened::Ordered));
-                            }
-                            Err(why) => drop(asked.reply.send(Err(why))),
-                        },
-                        _ => {
-                            let line = format!(
-                                "{version} is in probation; nothing else is taken until it ends"
-                            );
-                            drop(asked.reply.send(Ok(line)));
-                        }
-                    }
-                }
-                () = tokio::time::sleep(JUDGE_EVERY) => {}
-            }
-            match judge::probation(&document.terms, &self.live.watched(), began.elapsed()) {
-                Judgement::Wait => {}
-                Judgement::Fail(reason) => return Ok(Some(Happened::Failed(reason))),
-                Judgement::Pass => return Ok(Some(Happened::Plain(Event::Survived))),
-            }
-        }
-    }
-
-    /// What the record says is good speaks again, if something else does.
-    async fn roll_back(&mut self) -> Result<(), Failure> {
-        self.candidate = None;
-        let good = self.record.good.as_ref().map(|good| good.release.release);
-        if self.serving == good {
-            return Ok(());
-        }
-        let began = Instant::now();
-        let generation = match self.previous.take() {
-            Some((which, generation)) if which == good => generation,
-            _ => match self.open(good).await? {
-                Ok(generation) => generation,
-                Err(reason) => {
-                    return Err(Failure::retry("cannot return to the last good model", reason));
-                }
-            },
-        };
-        self.hand_over(good, generation).await?;
-        tracing::info!(
-            slot = self.live.slot,
-            ms = began.elapsed().as_millis(),
-            "the model before speaks again"
-        );
-        self.point();
-        Ok(())
-    }
-
-    /// Opens a release, or the configured folder, aside.
-    async fn open(
-        &self,
-        release: Option<Digest>,
-    ) -> Result<Result<Arc<Generation>, String>, Failure> {
-        let folder = self.folder(release);
-        let open = self.live.open.clone();
-        blocking(move || open(folder.as_deref()).map(Arc::new)).await
-    }
-
-    fn folder(&self, release: Option<Digest>) -> Option<PathBuf> {
-        release.map(|digest| self.shared.store.folder(&digest))
-    }
-
-    /// Gives `generation` to the engine's thread, and waits until it was taken, between two frames.
-    async fn hand_over(
-        &mut self,
-        release: Option<Digest>,
-        generation: Arc<Generation>,
-    ) -> Result<(), Failure> {
-        let before = self.live.swap.adopted();
-        (self.live.serves)(self.folder(release).as_deref(), &generation);
-        self.current = Arc::downgrade(&generation);
-        self.serving = release;
-        self.live.swap.hand_over(generation);
-        let asked = Instant::now();
-        while self.live.swap.adopted() == before && asked.elapsed() < ADOPTION {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-        Ok(())
-    }
-
-    /// For people only: a failure is logged.
-    fn point(&self) {
-        if let Some(release) = &self.serving
-            && let Err(error) = self.shared.store.point(&self.live.slot, release)
-        {
-            tracing::warn!(
-                slot = self.live.slot,
-                error = report::chain(&error),
-                "`current` is not right"
-            );
-        }
-    }
-
-    /// Nothing is under way any more.
-    fn rest(&mut self) {
-        let record = &self.record;
-        let installed =
-            record.good.as_ref().map_or("the configured folder", |good| &good.release.version);
-        let line = match (&record.refused, &self.check_error) {
-            (Some(refusal), _) => {
-                Err(format!("{} is refused: {}", refusal.release.version, refusal.reason))
-            }
-            (None, Some(error)) => Err(error.clone()),
-            (None, None) => Ok(format!("{installed} is installed")),
-        };
-        let ordered = |asked: &Asked| matches!(asked.command, Command::Rollback { .. });
-        let back = Ok(format!("back to {installed}"));
-        for asked in std::mem::take(&mut self.waiting) {
-            let said = if ordered(&asked) { back.clone() } else { line.clone() };
-            drop(asked.reply.send(said));
-        }
-        (self.candidate, self.previous, self.bundle) = (None, None, None);
-        self.pending = None;
-        self.changing = None;
-        self.total_bytes = 0;
-        self.progress.store(0, Ordering::Relaxed);
-        if let Err(error) = self.shared.store.collect(&self.shared.blobs) {
-            tracing::warn!(
-                error = report::chain(&error),
-                "what is not needed any more stays on the disk"
-            );
-        }
-        self.tell();
-    }
-
-    /// Answers whoever asks something that has to wait.
-    fn busy(&mut self) {
-        while let Ok(asked) = self.asked.try_recv() {
-            self.under_way(asked);
-        }
-    }
-
-    /// Says how far the release under way is; whoever wants another one has to wait for its end.
-    fn under_way(&self, asked: Asked) {
-        let offered = self.record.offered.as_ref();
-        let version = offered.map_or("", |offered| &offered.installed.release.version);
-        let phase = format!("{:?}", self.record.phase).to_lowercase();
-        let mut line = match self.record.phase {
-            Phase::Fetching => {
-                let here = self.progress.load(Ordering::Relaxed);
-                format!("{version} is being fetched: {here} of {} bytes are here", self.total_bytes)
-            }
-            Phase::Staging => format!("{version} is here, and waits for the maintenance window"),
-            _ => format!("{version} is under way: {phase}"),
-        };
-        if let Some(error) = &self.check_error {
-            line.push_str(&format!("; {error}"));
-        }
-        let said = match asked.command {
-            Command::Check => Ok(line),
-            _ => Err(line + "; ask again when it is through"),
-        };
-        drop(asked.reply.send(said));
-    }
-
-    fn reply(&mut self, line: impl Fn() -> Result<String, String>) {
-        for asked in std::mem::take(&mut self.waiting) {
-            drop(asked.reply.send(line()));
-        }
-    }
-
     /// Ends in order: a stop that somebody asked for is not the model's fault, and its try is given back.
     fn leave(&mut self) -> Result<(), Failure> {
         let loaded = matches!(
@@ -667,26 +430,6 @@ impl Worker {
             })?;
         }
         Ok(())
-    }
-
-    fn standing(&self) -> Standing {
-        let record = &self.record;
-        let release = |installed: &super::slot::Installed| installed.release.clone();
-        Standing {
-            installed: record.good.as_ref().map(release),
-            previous: record.previous.as_ref().map(release),
-            offered: record.offered.as_ref().map(|offered| release(&offered.installed)),
-            phase: Some(record.phase),
-            progress_bytes: self.progress.load(Ordering::Relaxed),
-            total_bytes: self.total_bytes,
-            tries_left: record.offered.as_ref().map(|offered| offered.tries_left),
-            refused: record.refused.clone(),
-            check_error: self.check_error.clone(),
-        }
-    }
-
-    fn tell(&self) {
-        self.told.state(&self.standing());
     }
 }
 
