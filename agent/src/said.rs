@@ -106,7 +106,8 @@ impl Default for Said {
     }
 }
 
-fn encode(payload: &impl serde::Serialize) -> Vec<u8> {
+/// `payload` as it is published.
+pub(crate) fn encode(payload: &impl serde::Serialize) -> Vec<u8> {
     // Payload types have string keys and finite numbers only: this cannot fail.
     serde_json::to_vec(payload).unwrap_or_default()
 }

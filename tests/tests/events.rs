@@ -62,7 +62,12 @@ clip_every_ms = 100
     ensure!(last["zones"][0]["zone"] == "everywhere", "{last}");
     ensure!(last["zones"][0]["entered_total"].as_u64() >= Some(1), "{last}");
     ensure!(last["lines"][0]["line"] == "middle", "{last}");
-    ensure!(last["detections"].to_string().contains("\"track\":"), "{last}");
+    let numbered = observed.iter().any(|one| {
+        let body = json(one).unwrap_or_default();
+        let all = body["detections"].as_array().cloned().unwrap_or_default();
+        all.iter().any(|found| found["track"].is_u64() && found["track"] == event["track"])
+    });
+    ensure!(numbered, "{event}: no observation has its track");
     assert_eq!(daemon.stop()?.code, Some(0));
     Ok(())
 }

@@ -52,10 +52,9 @@ fn rests(bench: &Bench, version: Option<&str>, refused: Option<&str>) -> Result<
 }
 
 /// Each phase that the slot went to, in order.
-fn phases(bench: &Bench) -> Result<Vec<Phase>> {
+fn phases(bench: &Bench, messages: &[Message]) -> Result<Vec<Phase>> {
     let topic = bench.topics.model_event(BRIGHTNESS);
-    let heard = bench.listener.heard();
-    let events = heard.iter().filter(|message| message.topic == topic);
+    let events = messages.iter().filter(|message| message.topic == topic);
     events.map(|message| Ok(exactly::<ModelEvent<'_>>(&message.body)?.to)).collect()
 }
 
@@ -76,7 +75,9 @@ fn a_release_is_pulled_tried_and_committed_without_losing_a_frame() -> Result<()
         Phase::Probation,
         Phase::Idle,
     ];
-    assert_eq!(phases(&bench)?, went);
+    // The event of a phase is sent after the state that has it.
+    bench.listener.wait_count(&bench.topics.model_event(BRIGHTNESS), went.len(), PATIENCE)?;
+    assert_eq!(phases(&bench, &bench.listener.heard())?, went);
     let status = vedette(&bench, &["status"])?;
     assert_eq!(status.code, Some(0));
     let again = vedette(&bench, &["update", "check"])?;
@@ -273,7 +274,7 @@ fn a_halted_rollout_is_left_and_a_resumed_one_taken() -> Result<()> {
     fleet.must(&["halt", "repo", "brightness", "--keys", "keys"])?;
     let mut daemon = bench.start(&config(&bench, &fleet)?)?;
     assert_eq!(vedette(&bench, &["update", "check"])?.code, Some(0));
-    assert!(phases(&bench)?.is_empty());
+    assert!(phases(&bench, &bench.listener.heard())?.is_empty());
     fleet.must(&["resume", "repo", "brightness", "--keys", "keys"])?;
     look(&bench)?;
     rests(&bench, Some("2.0.0"), None)?;

@@ -57,9 +57,6 @@ impl Record {
     }
 
     fn record(&self) -> Result<String, String> {
-        if !self.source.is_named() {
-            return Err("name a source: --pipeline, --source or --device".to_owned());
-        }
         let spec = self.source.spec()?;
         let mut source = spec.open().map_err(|error| report::chain(&error))?;
         let mut tape = Tape::new(&self.out, self.jpeg)?;

@@ -33,11 +33,6 @@ pub(super) struct SourceArgs {
 }
 
 impl SourceArgs {
-    /// Whether one is named.
-    pub(super) fn is_named(&self) -> bool {
-        self.pipeline.is_some() || self.source.is_some() || self.device.is_some()
-    }
-
     /// The named one.
     pub(super) fn spec(&self) -> Result<Arc<dyn SourceSpec>, String> {
         if let Some(name) = &self.pipeline {
@@ -94,7 +89,7 @@ fn device(path: &Path) -> Result<Arc<dyn SourceSpec>, String> {
     described(&format!("kind = \"v4l2\", device = {path:?}, width = {width}, height = {height}"))
 }
 
-/// A frame as PNG: grey where it is, otherwise red, green and blue.
+/// A frame as PNG: red, green and blue.
 pub(super) fn png(frame: &Frame, pixels: &mut Vec<u8>) -> Result<Vec<u8>, String> {
     rgb::to_rgb(frame, pixels).map_err(|error| report::chain(&error))?;
     encode(pixels, frame.width, frame.height).map_err(|error| error.to_string())

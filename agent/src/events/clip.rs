@@ -1,17 +1,18 @@
 //! Takes the pictures of a clip, one clip after the other.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use wire::{Clip, ClipPicture};
 
-use super::{Kept, Pipeline, Voice, encode};
+use super::{Kept, Pipeline, Voice};
 use crate::outbox::Class;
 use crate::pipeline::door::{Door, Shot};
 use crate::pipeline::rules::ClipSettings;
 use crate::pipeline::snapshot::snapshot;
 use crate::report::chain;
+use crate::said::encode;
 use crate::stop::Stop;
 use crate::supervisor::Failure;
 
@@ -28,6 +29,8 @@ pub(super) struct Order {
     pub(super) name: String,
     pub(super) event: Arc<str>,
     pub(super) settings: ClipSettings,
+    /// Held while it is taken: no other is ordered meanwhile.
+    pub(super) _turn: OwnedSemaphorePermit,
 }
 
 /// Takes the clips of one pipeline.
@@ -70,10 +73,16 @@ impl Taker {
 
     pub(super) async fn work(&mut self) -> Result<(), Failure> {
         while let Some(order) = self.orders.recv().await {
+            self.kept().begin(&order.name);
             let taken = self.take(&order).await;
+            self.kept().end(&order.name);
             self.announce(&order, taken);
         }
         Ok(())
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn take(&self, order: &Order) -> Taken {

@@ -17,17 +17,17 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::sync::{Mutex, Semaphore, mpsc, oneshot};
 use wire::{Event, EventState};
 
 use self::clip::{Order, Taker};
-pub use self::quota::{CLIPS, Kept, makes_room};
+pub use self::quota::{CLIPS, Kept};
 pub use self::settings::EventSettings;
 use crate::mqtt::Link;
 use crate::outbox::Class;
 use crate::pipeline::door::Door;
 use crate::pipeline::rules::Occurrence;
-use crate::said::Said;
+use crate::said::{Said, encode};
 use crate::supervisor::{Failure, Supervisor};
 
 /// A pipeline whose events are told.
@@ -64,8 +64,8 @@ pub fn start(
     let store =
         Arc::new(std::sync::Mutex::new(Kept::new(voice.state.join(CLIPS), settings.clips_bytes)));
     let mut takers = BTreeMap::new();
-    for pipeline in pipelines.iter().filter(|pipeline| pipeline.clips) {
-        // One is being taken and none waits: a second one of the same moment says nothing new.
+    let keeps = settings.clips_bytes > 0;
+    for pipeline in pipelines.iter().filter(|pipeline| pipeline.clips && keeps) {
         let (order, orders) = mpsc::channel(1);
         let taker = Taker::new(pipeline, orders, store.clone(), voice, supervisor.stop().clone());
         let taker = Arc::new(Mutex::new(taker));
@@ -73,7 +73,7 @@ pub fn start(
             let taker = taker.clone();
             async move { taker.lock().await.work().await }
         });
-        takers.insert(pipeline.name.clone(), order);
+        takers.insert(pipeline.name.clone(), (Arc::new(Semaphore::new(1)), order));
     }
     let (ended, told) = oneshot::channel();
     let teller = Teller {
@@ -93,7 +93,9 @@ pub fn start(
 
 struct Teller {
     happened: mpsc::Receiver<Occurrence>,
-    takers: BTreeMap<Arc<str>, mpsc::Sender<Order>>,
+    /// Whose turn it is, and where to order: one clip is taken and none waits, since a second one of the same moment
+    /// says nothing new.
+    takers: BTreeMap<Arc<str>, (Arc<Semaphore>, mpsc::Sender<Order>)>,
     /// Events told so far, of each pipeline.
     seqs: BTreeMap<Arc<str>, u64>,
     voice: Voice,
@@ -146,9 +148,10 @@ impl Teller {
     /// Has a clip taken where one is wanted; its name where one is.
     fn order(&self, what: &Occurrence) -> Option<String> {
         let settings = what.clip.filter(|_| what.state != EventState::Ended)?;
-        let taker = self.takers.get(&what.pipeline)?;
+        let (turn, taker) = self.takers.get(&what.pipeline)?;
+        let turn = turn.clone().try_acquire_owned().ok()?;
         let name = clip_name(Timestamp::now(), &what.pipeline, &what.event);
-        let order = Order { name: name.clone(), event: what.event.clone(), settings };
+        let order = Order { name: name.clone(), event: what.event.clone(), settings, _turn: turn };
         taker.try_send(order).ok().map(|()| name)
     }
 }
@@ -161,11 +164,6 @@ fn clip_name(now: Timestamp, pipeline: &str, event: &str) -> String {
 
 fn millis(time: std::time::Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
-}
-
-fn encode(payload: &impl serde::Serialize) -> Vec<u8> {
-    // Payload types have string keys and finite numbers only: this cannot fail.
-    serde_json::to_vec(payload).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use wire::{LineCount, ZoneCount};
 
-use super::load::LoadSettings;
+use super::load::{LOAD_EVENT, LoadSettings};
 use super::lookout::{GateSettings, Lookout};
 use super::postprocess::Findings;
 use super::rules::{Needs, Outlet, RuleSettings, Rules, Seen};
@@ -73,6 +73,10 @@ impl AnalysisSettings {
                 section.mistake(what, format!("two are called `{name}`"));
             }
         }
+        if load.is_some() && rule_names.contains(&LOAD_EVENT) {
+            section
+                .mistake("events", format!("`{LOAD_EVENT}` is what [pipeline.load] itself tells"));
+        }
         for rule in &rules {
             let (name, known) = match rule.spec.needs() {
                 Needs::Zone(zone) => (zone, &zone_names),
@@ -132,7 +136,7 @@ fn list<T>(
     most: usize,
     read: impl Fn(&Section<'_>) -> Option<T>,
 ) -> Vec<T> {
-    let sections = if section.has(key) { section.sections(key) } else { Vec::new() };
+    let sections = section.sections(key);
     if sections.len() > most {
         section.mistake(key, format!("{} are more than {most}", sections.len()));
     }
@@ -192,7 +196,7 @@ impl Analysis {
                 ts: of.ts,
                 frame_seq: of.seq,
                 luma: None,
-                zones: Some(&self.zones),
+                zones: self.tracker.is_some().then_some(&self.zones),
                 detections: &findings.detections,
                 anomaly: findings.anomaly,
             });

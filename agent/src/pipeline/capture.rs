@@ -68,7 +68,9 @@ impl Capture {
                 .map_err(failed)
                 .and_then(|mut source| self.post_all(source.as_mut()));
             let worked = self.health.counts().captured.saturating_sub(before) >= FRAMES_WELL;
-            let failed = |failure: Failure| failure.until(self.source.returns()).after_work(worked);
+            let failed = |failure: Failure| {
+                failure.until(self.source.returns(&self.stop)).after_work(worked)
+            };
             match posted.map_err(failed)? {
                 // Opened again because somebody wanted it so, not because it failed.
                 Closed::Paused => self.opened = false,

@@ -19,7 +19,7 @@ use crate::pipeline::door::Door;
 use crate::pipeline::health::{Health, Summary};
 use crate::pipeline::load::{Controller, LOAD_EVENT, LoadSettings, Step, Strain};
 use crate::pipeline::rules::{Occurrence, Outlet, Sight, tell};
-use crate::said::Said;
+use crate::said::{Said, encode};
 use crate::stop::Stop;
 use crate::supervisor::{Failure, Supervisor};
 
@@ -380,11 +380,6 @@ pub fn fit(mut telemetry: BoardTelemetry<'_>) -> (Vec<u8>, bool) {
         body = encode(&telemetry);
     }
     (body, true)
-}
-
-fn encode(payload: &impl serde::Serialize) -> Vec<u8> {
-    // Payload types have string keys and finite numbers only: this cannot fail.
-    serde_json::to_vec(payload).unwrap_or_default()
 }
 
 #[cfg(test)]

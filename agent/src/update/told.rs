@@ -7,7 +7,7 @@ use wire::{ModelEvent, ModelState, Phase, Refusal, ReleaseRef};
 
 use crate::mqtt::Link;
 use crate::outbox::Class;
-use crate::said::Said;
+use crate::said::{Said, encode};
 
 /// Longest reason that is told: the log has the whole.
 const REASON_MAX: usize = 1000;
@@ -121,9 +121,4 @@ fn short(text: &str) -> String {
         Some((end, _)) => format!("{} …", &text[..end]),
         None => text.to_owned(),
     }
-}
-
-fn encode(payload: &impl serde::Serialize) -> Vec<u8> {
-    // Payload types have string keys and integers only: this cannot fail.
-    serde_json::to_vec(payload).unwrap_or_default()
 }

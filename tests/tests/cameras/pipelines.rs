@@ -40,7 +40,8 @@ fn a_pipeline_that_comes_to_its_end_ends_and_loses_no_more_than_was_not_taken() 
     let model = bench::brightness(&bench.folder, BRIGHTNESS, &onnx::brightness(13))?;
     let text =
         "videotestsrc num-buffers=30 is-live=true ! video/x-raw,width=64,height=48,framerate=30/1";
-    let config = model + &bench::pipeline("gate", BRIGHTNESS, &source(text), "");
+    let config =
+        model + &bench::pipeline("gate", BRIGHTNESS, &(source(text) + ", ends = true"), "");
     let ended = bench.start(&config)?.wait_exit(PATIENCE)?;
     ensure!(ended.code == Some(0), "{ended:?}");
     ensure!(bench.goodbye()?.iter().any(|m| m.topic == bench.topics.observation("gate")));
@@ -55,6 +56,7 @@ fn a_pipeline_that_cannot_work_is_said_in_one_line_with_what_to_do() -> Result<(
         ("videotestsrc ! video/x-raw,format=ARGB", "end it in `videoconvert`"),
         ("audiotestsrc", "end it in `videoconvert`"),
         ("videotestsrc ! video/x-raw,format=NV12 ! ! x", "GStreamer: "),
+        ("videotestsrc num-buffers=1", "the stream ended"),
         ("filesrc location=/nonexistent ! decodebin ! videoconvert", "No such file"),
         ("videotestsrc ! valve drop=true", "no first frame came within 1 s"),
     ] {

@@ -50,7 +50,8 @@ fn a_camera_is_unplugged_fails_falls_silent_and_frames_flow_again() -> Result<()
             "unplugged" => video.unplug()?,
             other => video.is(other)?,
         }
-        rig.says(said)?;
+        // Both say of damaged pictures that they were damaged.
+        rig.says_times(said, if fault == "short" { 2 } else { 1 })?;
         if fault == "unplugged" {
             rig.says("is the camera plugged in?")?;
         }

@@ -222,14 +222,16 @@ impl Pipeline<'_> {
         let patience = u64::try_from(patience.as_nanos()).unwrap_or(NO_TIME - 1);
         // SAFETY: `sink` is an `appsink`.
         let sample = unsafe { (self.api.gst_app_sink_try_pull_sample)(self.sink, patience) };
-        if !sample.is_null() {
-            return Ok(Pulled::Sample(Sample { pipeline: self, sample, map: Map::NONE }));
-        }
-        match self.error() {
-            Some(trouble) => Err(trouble),
-            // SAFETY: as above.
-            None if unsafe { (self.api.gst_app_sink_is_eos)(self.sink) } != 0 => Ok(Pulled::End),
-            None => Ok(Pulled::Nothing),
+        let sample = (!sample.is_null()).then(|| Sample { pipeline: self, sample, map: Map::NONE });
+        // Asked before the bus: an element says its error first, and its end then.
+        // SAFETY: as above.
+        let ended = unsafe { (self.api.gst_app_sink_is_eos)(self.sink) } != 0;
+        // With each frame too: nobody else empties the bus.
+        match (self.error(), sample) {
+            (Some(trouble), _) => Err(trouble),
+            (None, Some(sample)) => Ok(Pulled::Sample(sample)),
+            (None, None) if ended => Ok(Pulled::End),
+            (None, None) => Ok(Pulled::Nothing),
         }
     }
 
@@ -314,6 +316,10 @@ impl Sample<'_> {
                     || (self.pipeline.api.gst_buffer_map)(buffer, &raw mut self.map, MAP_READ) == 0)
             {
                 return Err(Trouble::ours("a frame's memory cannot be read"));
+            }
+            // An empty buffer is mapped to nowhere.
+            if self.map.data.is_null() {
+                return Ok(&[]);
             }
             Ok(std::slice::from_raw_parts(self.map.data, self.map.size))
         }

@@ -3,6 +3,8 @@
 //! The test below has both C compilers hold sizes, offsets and numbers against the header; the sizes are asserted in
 //! every build besides.
 
+use std::marker::PhantomData;
+
 /// A four-letter name of a pixel format.
 pub(super) const fn fourcc(name: [u8; 4]) -> u32 {
     u32::from_le_bytes(name)
@@ -198,44 +200,50 @@ structures! {
     }
 }
 
-/// What a request does with its argument.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Request {
+/// A request, and the structure that it is about.
+#[derive(Debug)]
+pub(super) struct Request<T> {
     pub(super) name: &'static str,
     pub(super) number: u64,
+    argument: PhantomData<fn(&mut T)>,
 }
 
 const WRITE: u64 = 1;
 const READ: u64 = 2;
 
 #[expect(clippy::as_conversions, reason = "sizes below 2^14, in a constant")]
-const fn request(name: &'static str, way: u64, number: u64, size: usize) -> Request {
-    Request { name, number: way << 30 | (size as u64) << 16 | (b'V' as u64) << 8 | number }
+const fn request<T>(name: &'static str, way: u64, number: u64) -> Request<T> {
+    let number = way << 30 | (size_of::<T>() as u64) << 16 | (b'V' as u64) << 8 | number;
+    Request { name, number, argument: PhantomData }
 }
 
-pub(super) const QUERYCAP: Request = request("VIDIOC_QUERYCAP", READ, 0, size_of::<Capability>());
-pub(super) const ENUM_FMT: Request =
-    request("VIDIOC_ENUM_FMT", READ | WRITE, 2, size_of::<FormatDescription>());
-pub(super) const S_FMT: Request = request("VIDIOC_S_FMT", READ | WRITE, 5, size_of::<Format>());
-pub(super) const REQBUFS: Request =
-    request("VIDIOC_REQBUFS", READ | WRITE, 8, size_of::<RequestBuffers>());
-pub(super) const QUERYBUF: Request =
-    request("VIDIOC_QUERYBUF", READ | WRITE, 9, size_of::<Buffer>());
-pub(super) const QBUF: Request = request("VIDIOC_QBUF", READ | WRITE, 15, size_of::<Buffer>());
-pub(super) const DQBUF: Request = request("VIDIOC_DQBUF", READ | WRITE, 17, size_of::<Buffer>());
-pub(super) const STREAMON: Request = request("VIDIOC_STREAMON", WRITE, 18, size_of::<u32>());
-pub(super) const STREAMOFF: Request = request("VIDIOC_STREAMOFF", WRITE, 19, size_of::<u32>());
-pub(super) const S_PARM: Request =
-    request("VIDIOC_S_PARM", READ | WRITE, 22, size_of::<StreamParameters>());
-pub(super) const S_CTRL: Request = request("VIDIOC_S_CTRL", READ | WRITE, 28, size_of::<Control>());
-pub(super) const QUERYCTRL: Request =
-    request("VIDIOC_QUERYCTRL", READ | WRITE, 36, size_of::<QueryControl>());
-pub(super) const QUERYMENU: Request =
-    request("VIDIOC_QUERYMENU", READ | WRITE, 37, size_of::<QueryMenu>());
-pub(super) const ENUM_FRAMESIZES: Request =
-    request("VIDIOC_ENUM_FRAMESIZES", READ | WRITE, 74, size_of::<SizeEnum>());
-pub(super) const ENUM_FRAMEINTERVALS: Request =
-    request("VIDIOC_ENUM_FRAMEINTERVALS", READ | WRITE, 75, size_of::<IntervalEnum>());
+macro_rules! requests {
+    ($($name:ident($argument:ty) = $way:expr, $number:literal;)*) => {
+        $(pub(super) const $name: Request<$argument> =
+            request(concat!("VIDIOC_", stringify!($name)), $way, $number);)*
+
+        #[cfg(test)]
+        const REQUESTS: &[(&str, u64)] = &[$(($name.name, $name.number)),*];
+    };
+}
+
+requests! {
+    QUERYCAP(Capability) = READ, 0;
+    ENUM_FMT(FormatDescription) = READ | WRITE, 2;
+    S_FMT(Format) = READ | WRITE, 5;
+    REQBUFS(RequestBuffers) = READ | WRITE, 8;
+    QUERYBUF(Buffer) = READ | WRITE, 9;
+    QBUF(Buffer) = READ | WRITE, 15;
+    DQBUF(Buffer) = READ | WRITE, 17;
+    STREAMON(u32) = WRITE, 18;
+    STREAMOFF(u32) = WRITE, 19;
+    S_PARM(StreamParameters) = READ | WRITE, 22;
+    S_CTRL(Control) = READ | WRITE, 28;
+    QUERYCTRL(QueryControl) = READ | WRITE, 36;
+    QUERYMENU(QueryMenu) = READ | WRITE, 37;
+    ENUM_FRAMESIZES(SizeEnum) = READ | WRITE, 74;
+    ENUM_FRAMEINTERVALS(IntervalEnum) = READ | WRITE, 75;
+}
 
 #[cfg(test)]
 mod tests {
@@ -271,23 +279,7 @@ mod tests {
                 );
             }
         }
-        for Request { name, number } in [
-            QUERYCAP,
-            ENUM_FMT,
-            S_FMT,
-            REQBUFS,
-            QUERYBUF,
-            QBUF,
-            DQBUF,
-            STREAMON,
-            STREAMOFF,
-            S_PARM,
-            S_CTRL,
-            QUERYCTRL,
-            QUERYMENU,
-            ENUM_FRAMESIZES,
-            ENUM_FRAMEINTERVALS,
-        ] {
+        for (name, number) in REQUESTS {
             text += &format!("_Static_assert({name} == {number}u, \"{name}\");\n");
         }
         for (name, number) in [

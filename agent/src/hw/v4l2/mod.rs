@@ -395,15 +395,15 @@ impl Device {
     }
 
     /// Sends a request. What it is about may be gone, busy or unknown.
-    fn ask<T>(&self, request: abi::Request, argument: &mut T) -> Result<(), VideoError> {
-        self.send(request, argument)
+    fn ask<T>(&self, request: abi::Request<T>, argument: &mut T) -> Result<(), VideoError> {
+        self.send(&request, argument)
             .map_err(|source| VideoError::Request { request: request.name, source })
     }
 
     /// Sends a request for an entry of a list, or for something that a driver need not know. False where there is
     /// none.
-    fn list<T>(&self, request: abi::Request, argument: &mut T) -> Result<bool, VideoError> {
-        match self.send(request, argument) {
+    fn list<T>(&self, request: abi::Request<T>, argument: &mut T) -> Result<bool, VideoError> {
+        match self.send(&request, argument) {
             Ok(()) => Ok(true),
             Err(error) if is_gone(&error) => {
                 Err(VideoError::Request { request: request.name, source: error })
@@ -412,11 +412,11 @@ impl Device {
         }
     }
 
-    fn send<T>(&self, request: abi::Request, argument: &mut T) -> io::Result<()> {
+    fn send<T>(&self, request: &abi::Request<T>, argument: &mut T) -> io::Result<()> {
         loop {
             let argument: *mut T = argument;
-            // SAFETY: each request's argument is of the structure that its number says, which is a test of `abi`;
-            // the driver writes nothing beyond it.
+            // SAFETY: the argument is of the structure whose size the request's number has (its type says so); the
+            // driver writes nothing beyond it.
             let done = unsafe { libc::ioctl(self.file.as_raw_fd(), request.number, argument) };
             match done {
                 -1 => {

@@ -112,7 +112,7 @@ impl Stream {
         // Each buffer once: a driver that is faster than this loop must not hold us.
         for _ in 0..self.buffers.len() {
             let mut buffer = described(0);
-            match self.device.send(abi::DQBUF, &mut buffer) {
+            match self.device.send(&abi::DQBUF, &mut buffer) {
                 Ok(()) => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 Err(source) => {
@@ -174,7 +174,7 @@ impl Drop for Stream {
     fn drop(&mut self) {
         // A device that is gone has stopped.
         let mut capture = abi::CAPTURE;
-        if let Err(error) = self.device.send(abi::STREAMOFF, &mut capture) {
+        if let Err(error) = self.device.send(&abi::STREAMOFF, &mut capture) {
             tracing::debug!(%error, "a camera does not stop");
         }
     }

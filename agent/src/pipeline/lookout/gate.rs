@@ -84,17 +84,11 @@ impl GateSettings {
     pub fn most_hz(&self, rate_hz: f64) -> f64 {
         (rate_hz / f64::from(self.every)).min(self.max_hz.unwrap_or(f64::INFINITY))
     }
-
-    /// Whether frames have to be looked at.
-    #[must_use]
-    pub fn looks(&self) -> bool {
-        self.motion.is_some() || self.duplicates
-    }
 }
 
 /// Decides frame by frame.
 #[derive(Debug)]
-pub struct Gate {
+pub(super) struct Gate {
     settings: GateSettings,
     count: u64,
     due: Option<Duration>,
@@ -109,7 +103,7 @@ pub struct Gate {
 impl Gate {
     /// A gate that has seen nothing.
     #[must_use]
-    pub fn new(settings: GateSettings) -> Self {
+    pub(super) fn new(settings: GateSettings) -> Self {
         Self {
             settings,
             count: 0,
@@ -124,7 +118,7 @@ impl Gate {
     /// Whether the next frame is left out to keep to `limit_hz` and the configured rate. Asked once a frame, before
     /// it is looked at.
     #[must_use]
-    pub fn thins(&mut self, now: Duration, limit_hz: Option<f64>) -> bool {
+    pub(super) fn thins(&mut self, now: Duration, limit_hz: Option<f64>) -> bool {
         let nth = self.count.is_multiple_of(self.settings.every.into());
         self.count += 1;
         if !nth {
@@ -150,13 +144,16 @@ impl Gate {
         false
     }
 
+    /// Whether a frame with these bytes was the last that was inferred.
+    #[must_use]
+    pub(super) fn repeats(&self, digest: u64) -> bool {
+        self.digest == Some(digest)
+    }
+
     /// Why the frame that looks like this is not worth a run; `None`: it is. A frame that is inferred all the same
     /// is told by [`Gate::inferred`].
     #[must_use]
-    pub fn skips(&mut self, now: Duration, luma: &Luma) -> Option<Skipped> {
-        if self.settings.duplicates && self.digest == Some(luma.digest) {
-            return Some(Skipped::Duplicate);
-        }
+    pub(super) fn still(&mut self, now: Duration, luma: &Luma) -> Option<Skipped> {
         let share = self.settings.motion?;
         let reference = self.reference?;
         if luma.changed(&reference, self.settings.levels) >= share.max(f32::MIN_POSITIVE) {
@@ -170,10 +167,12 @@ impl Gate {
         (!moves && !overdue).then_some(Skipped::Still)
     }
 
-    /// The frame that looks like this is inferred.
-    pub fn inferred(&mut self, now: Duration, luma: &Luma) {
-        self.reference = Some(luma.cells);
-        self.digest = Some(luma.digest);
+    /// The frame that looks like this, where it was looked at, and has these bytes is inferred.
+    pub(super) fn inferred(&mut self, now: Duration, luma: Option<&Luma>, digest: u64) {
+        if let Some(luma) = luma {
+            self.reference = Some(luma.cells);
+        }
+        self.digest = Some(digest);
         self.inferred = Some(now);
     }
 }
@@ -243,8 +242,8 @@ mod tests {
             let moving = (30..35).contains(&frame);
             let cells = if moving { 10 * usize::try_from(frame - 28).unwrap() } else { 1 };
             let luma = picture(cells - usize::from(frame % 2 == 0));
-            if gate.skips(now, &luma).is_none() {
-                gate.inferred(now, &luma);
+            if gate.still(now, &luma).is_none() {
+                gate.inferred(now, Some(&luma), luma.digest);
                 passed.push(frame);
             }
         }
@@ -252,18 +251,15 @@ mod tests {
     }
 
     #[test]
-    fn the_same_picture_is_not_inferred_twice() {
-        let mut gate = gate("skip_duplicates = true\nat_least_every_ms = 1");
-        let mut skips = Vec::new();
-        for (ms, cells) in [(0, 1), (100, 1), (200, 2), (300, 2), (400, 1)] {
-            let (now, luma) = (Duration::from_millis(ms), picture(cells));
-            let skipped = gate.skips(now, &luma);
-            if skipped.is_none() {
-                gate.inferred(now, &luma);
+    fn the_same_picture_repeats_the_one_that_was_inferred_last_and_no_other() {
+        let mut gate = gate("skip_duplicates = true");
+        let mut repeats = Vec::new();
+        for digest in [1, 1, 2, 2, 1] {
+            repeats.push(gate.repeats(digest));
+            if !gate.repeats(digest) {
+                gate.inferred(Duration::ZERO, None, digest);
             }
-            skips.push(skipped);
         }
-        let duplicate = Some(Skipped::Duplicate);
-        assert_eq!(skips, [None, duplicate, None, duplicate, None]);
+        assert_eq!(repeats, [false, true, false, true, false]);
     }
 }

@@ -26,7 +26,7 @@ pub struct Luma {
     pub mean: f32,
     /// How much the cells differ: their standard deviation.
     pub contrast: f32,
-    /// Tells pictures apart by all of their bytes, where that was asked for; else by the cells.
+    /// Tells pictures apart by all of their bytes.
     pub digest: u64,
 }
 
@@ -52,14 +52,14 @@ impl Luma {
 
 /// Looks at frames, one after the other.
 #[derive(Debug, Default)]
-pub struct Eye {
+pub(super) struct Eye {
     decoder: Option<Decoder>,
     planes: Planes,
 }
 
 impl Eye {
-    /// What is seen of `frame`; its digest is that of all of its bytes where `whole`. `None` where it is no picture.
-    pub fn look(&mut self, frame: &Frame, whole: bool) -> Option<Luma> {
+    /// What is seen of `frame`, whose bytes have this digest. `None` where it is no picture.
+    pub(super) fn look(&mut self, frame: &Frame, digest: u64) -> Option<Luma> {
         frame.check().ok()?;
         let cells = match frame.format {
             PixelFormat::Mjpeg => self.decoded(&frame.pixels)?,
@@ -67,7 +67,6 @@ impl Eye {
             PixelFormat::Yuyv => cells(&plane(frame), 2, 0),
             PixelFormat::Rgb | PixelFormat::Bgr => cells(&plane(frame), 3, 1),
         };
-        let digest = digest(if whole { &frame.pixels } else { &cells });
         Some(Luma::of(cells, digest))
     }
 
@@ -142,7 +141,7 @@ fn span(index: usize, parts: usize, extent: usize) -> (usize, usize) {
 
 /// Tells bytes apart, not against an attacker: four lanes of multiply and rotate, about as fast as memory.
 #[must_use]
-pub fn digest(bytes: &[u8]) -> u64 {
+pub(super) fn digest(bytes: &[u8]) -> u64 {
     const PRIME: u64 = 0x9E37_79B9_7F4A_7C15;
     let mut lanes = [1_u64, 2, 3, 4];
     let mut blocks = bytes.chunks_exact(32);
@@ -214,7 +213,7 @@ mod tests {
         for (_, format) in PixelFormat::NAMES {
             for (width, height) in [(640, 360), (37, 23), (1920, 1080)] {
                 let frame = halves(*format, width, height, 40, 200);
-                let luma = Eye::default().look(&frame, true).unwrap();
+                let luma = Eye::default().look(&frame, 0).unwrap();
                 let row = &luma.cells[..COLUMNS];
                 for (cell, wanted) in [(2, 40), (COLUMNS - 3, 200)] {
                     assert!(row[cell].abs_diff(wanted) <= 4, "{format:?} {width}: {row:?}");
@@ -227,12 +226,12 @@ mod tests {
     #[test]
     fn a_picture_smaller_than_its_cells_and_bytes_that_are_none_do_no_harm() {
         for (width, height) in [(1, 1), (3, 2), (31, 17)] {
-            let luma = Eye::default().look(&halves(PixelFormat::Nv12, width, height, 9, 9), false);
+            let luma = Eye::default().look(&halves(PixelFormat::Nv12, width, height, 9, 9), 0);
             assert!((luma.unwrap().mean - 9.0).abs() < 0.01);
         }
         let mut frame = Frame::default();
         frame.reshape(PixelFormat::Mjpeg, 64, 64).unwrap().extend_from_slice(b"no picture");
-        assert_eq!(Eye::default().look(&frame, true), None);
+        assert_eq!(Eye::default().look(&frame, 0), None);
     }
 
     #[test]

@@ -71,7 +71,12 @@ impl Rule for Watching {
             Some(zone) => {
                 seen.zones.and_then(|zones| zones.zone_counts().get(zone)).map(|c| c.objects)
             }
-            None => u32::try_from(seen.detections.len()).ok(),
+            // Where objects are followed, boxes that are not believed yet are none.
+            None => {
+                let followed = seen.zones.is_some();
+                let objects = seen.detections.iter();
+                u32::try_from(objects.filter(|one| !followed || one.track.is_some()).count()).ok()
+            }
         };
         let Some(objects) = objects.map(f64::from) else { return Sight::NOTHING };
         Sight::measured(above(Some(objects), self.limit, self.clear), objects, self.limit)

@@ -7,7 +7,6 @@ use super::{Needs, Rule, RuleSpec, Seen, Sight};
 use crate::config::Section;
 use crate::kinds::Kind;
 use crate::latch::Verdict;
-use crate::pipeline::lookout::CELLS;
 
 const FOR_MS_DEFAULT: u64 = 5_000;
 
@@ -40,15 +39,14 @@ impl RuleSpec for Frozen {
 
 #[derive(Debug)]
 struct Watching {
-    before: Option<([u8; CELLS], u64)>,
+    before: Option<u64>,
     since: Duration,
 }
 
 impl Rule for Watching {
     fn look(&mut self, seen: &Seen<'_>) -> Sight {
         let Some(luma) = seen.luma else { return Sight::NOTHING };
-        let now = (luma.cells, luma.digest);
-        let same = self.before.replace(now) == Some(now);
+        let same = self.before.replace(luma.digest) == Some(luma.digest);
         if !same {
             self.since = seen.now;
             return Sight { verdict: Verdict::Good, ..Sight::NOTHING };

@@ -10,6 +10,7 @@
 //! **Invariant:** an event is told in the frame that decides it, and a frame that decides nothing allocates nothing.
 
 pub mod anomaly;
+mod below;
 pub mod count;
 pub mod covered;
 pub mod crossing;

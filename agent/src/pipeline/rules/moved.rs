@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use super::settings::hold;
+use super::settings::{hold, limits};
 use super::{Needs, Rule, RuleSpec, Seen, Sight};
 use crate::config::Section;
 use crate::kinds::Kind;
@@ -34,11 +34,7 @@ pub const KIND: Kind<dyn RuleSpec> = Kind {
               clear = 0.7                 # over again above so much\nfor_ms = 3000\n\
               adopt_ms = 60000            # then the new view is the one to compare with\n",
     build: |section: &Section<'_>| {
-        let limit = section.number("limit", -1.0..=1.0).unwrap_or(LIMIT_DEFAULT);
-        let clear = section.number("clear", -1.0..=1.0).unwrap_or((limit + CLEAR_ABOVE).min(1.0));
-        if clear < limit {
-            section.mistake("clear", format!("{clear} is below `limit`, {limit}"));
-        }
+        let (limit, clear) = limits(section, -1.0..=1.0, LIMIT_DEFAULT, CLEAR_ABOVE);
         let adopt = section.integer("adopt_ms", ADOPT_MS).unwrap_or(ADOPT_MS_DEFAULT);
         let (hold, adopt) = (hold(section, FOR_MS_DEFAULT), Duration::from_millis(adopt));
         Some(Box::new(Moved { limit, clear, hold, adopt }))

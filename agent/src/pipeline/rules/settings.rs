@@ -86,3 +86,40 @@ impl RuleSettings {
 pub(super) fn hold(section: &Section<'_>, default_ms: u64) -> Duration {
     Duration::from_millis(section.integer("for_ms", MS).unwrap_or(default_ms))
 }
+
+/// `limit` and `clear` of a rule about something that is too low: what is over is `above` the limit unless it says
+/// otherwise, and never beyond what there can be.
+pub(super) fn limits(
+    section: &Section<'_>,
+    range: std::ops::RangeInclusive<f64>,
+    default: f64,
+    above: f64,
+) -> (f64, f64) {
+    let limit = section.number("limit", range.clone()).unwrap_or(default);
+    let most = (limit + above).min(*range.end());
+    let clear = section.number("clear", range).unwrap_or(most);
+    if clear < limit {
+        section.mistake("clear", format!("{clear} is below `limit`, {limit}"));
+    }
+    (limit, clear)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::section::tests::check;
+
+    #[test]
+    fn what_is_over_can_be_reached_whatever_the_limit() {
+        for (text, wanted) in [
+            ("", (24.0, 32.0)),
+            ("limit = 250", (250.0, 255.0)),
+            ("limit = 9\nclear = 9", (9.0, 9.0)),
+        ] {
+            let mistakes = check(text, |section| {
+                assert_eq!(limits(section, 0.0..=255.0, 24.0, 8.0), wanted, "{text}");
+            });
+            assert_eq!(mistakes, [""; 0]);
+        }
+    }
+}

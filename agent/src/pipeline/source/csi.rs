@@ -3,7 +3,7 @@
 //! Written for JetPack's plugins and never run on a board yet. `nvarguscamerasrc` can fail at its second start until
 //! its service is restarted, and can play without ever giving a frame: both end by the frame clock and a new process.
 
-use super::child::{AtEnd, Candidate, Open, Patience, Request};
+use super::child::{AtEnd, Candidate, Open, Request};
 use super::live::Live;
 use super::{Source, SourceError, SourceSpec};
 use crate::config::Section;
@@ -80,9 +80,8 @@ fn pipeline(sensor: u32, mode: Option<u32>, size: (u32, u32), rate_hz: f64, flip
 
 impl SourceSpec for Csi {
     fn open(&self) -> Result<Box<dyn Source>, SourceError> {
-        let patience = Patience { first: self.live.start, next: self.live.silence };
         let what = format!("the CSI camera {}", self.sensor);
-        Ok(Box::new(Open::start(&what, &self.request, patience, AtEnd::Fail)?))
+        Ok(Box::new(Open::start(&what, &self.request, self.live, AtEnd::Fail)?))
     }
 
     fn rate_hz(&self) -> Option<f64> {

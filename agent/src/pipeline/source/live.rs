@@ -30,7 +30,15 @@ pub(super) struct Live {
     pub(super) start: Duration,
 }
 
+/// How often a wait looks whether it is to stop.
+pub(super) const LOOK_EVERY: Duration = Duration::from_millis(100);
+
 impl Live {
+    /// How long frame number `seq` of an open camera may take.
+    pub(super) fn patience(&self, seq: u64) -> Duration {
+        if seq == 0 { self.start } else { self.silence }
+    }
+
     /// Reads `rate_hz`, `silence_s` and `start_s`.
     pub(super) fn read(section: &Section<'_>) -> Self {
         let rate_hz = section.number("rate_hz", RATES_HZ).unwrap_or(RATE_HZ);

@@ -5,6 +5,7 @@ pub mod csi;
 pub mod gstreamer;
 pub mod http;
 mod live;
+mod login;
 pub mod mqtt;
 pub mod pace;
 pub mod pattern;
@@ -76,9 +77,10 @@ pub trait Source: Send {
 /// See [`SourceSpec::returns`].
 pub type Returns = Sooner;
 
-/// Says once that something is there that was not when it was last asked about.
+/// Says once that something is there that was not when it was last asked about, or when this was made.
 fn returned(mut is_there: impl FnMut() -> bool + Send + Sync + 'static) -> Returns {
-    let mut was_away = false;
+    // As it was when it failed: it may be back before it is first asked about.
+    let mut was_away = !is_there();
     Box::new(move || {
         let is_there = is_there();
         let is_back = is_there && was_away;
@@ -108,7 +110,7 @@ pub trait SourceSpec: Debug + Send + Sync {
 
     /// Something that says, asked about once a second while the source is closed after a failure, whether it is
     /// worth opening before its pause is over: a camera that was away is there again. `None` where nobody can tell.
-    fn returns(&self) -> Option<Returns> {
+    fn returns(&self, _stop: &Stop) -> Option<Returns> {
         None
     }
 }
@@ -121,7 +123,10 @@ mod tests {
     fn what_was_there_all_the_time_does_not_return() {
         let mut seen = [true, true, false, false, true, true, false, true].into_iter();
         let mut returns = returned(move || seen.next().unwrap());
-        let said: Vec<bool> = (0..8).map(|_| returns()).collect();
-        assert_eq!(said, [false, false, false, false, true, false, false, true]);
+        let said: Vec<bool> = (0..7).map(|_| returns()).collect();
+        assert_eq!(said, [false, false, false, true, false, false, true]);
+        // What was away when it failed, and is back at the first look.
+        let mut seen = [false, true].into_iter();
+        assert!(returned(move || seen.next().unwrap())());
     }
 }

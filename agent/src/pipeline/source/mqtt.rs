@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::mpsc::Receiver;
 
-use super::live::Live;
+use super::live::{LOOK_EVERY, Live};
 use super::replay::{PictureError, picture};
 use super::{Next, Source, SourceError, SourceSpec};
 use crate::config::Section;
@@ -19,8 +19,6 @@ use crate::mqtt::{Heard, Link};
 use crate::pipeline::frame::Frame;
 use crate::stop::Stop;
 
-/// How often a wait looks whether it is to stop.
-const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// Longest topic, as MQTT has it.
 const TOPIC_BYTES_MAX: usize = 65_535;
 
@@ -82,8 +80,10 @@ impl SourceSpec for Mqtt {
     fn open(&self) -> Result<Box<dyn Source>, SourceError> {
         let what = format!("the topic `{}`", self.topic);
         let open = |source| SourceError::Open { what: what.clone(), source };
-        if lock(&self.heard).is_none() {
-            return Err(open(TopicError::NoBroker.into()));
+        match lock(&self.heard).as_mut() {
+            None => return Err(open(TopicError::NoBroker.into())),
+            // What came while nobody looked is no frame: it was taken before.
+            Some(heard) => while heard.try_recv().is_ok() {},
         }
         let runtime = Builder::new_current_thread().enable_time().build();
         let runtime = runtime.map_err(|error| open(error.into()))?;
@@ -109,7 +109,7 @@ struct Open {
 
 impl Open {
     fn read(&mut self, frame: &mut Frame, stop: &Stop) -> Result<Next, TopicError> {
-        let patience = if self.seq == 0 { self.live.start } else { self.live.silence };
+        let patience = self.live.patience(self.seq);
         let deadline = Instant::now() + patience;
         // One reader at a time: nobody else has it.
         let mut heard = lock(&self.heard);

@@ -2,7 +2,11 @@
 
 use std::io::{self, ErrorKind};
 use std::net::{TcpStream, ToSocketAddrs as _};
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
+
+use super::live::LOOK_EVERY;
+use crate::stop::Stop;
 
 /// How long an address may take to accept: a camera is near.
 const ACCEPTS_WITHIN: Duration = Duration::from_millis(1500);
@@ -31,11 +35,28 @@ pub(super) enum ReachError {
     Way(#[source] io::Error),
 }
 
-/// Connects to `port` of `host`, and hangs up.
+/// Connects to `port` of `host`, and hangs up. Returns early where `stop` is said.
 ///
 /// # Errors
 /// [`ReachError`] of the last address that was tried.
-pub(super) fn reach(host: &str, port: u16) -> Result<(), ReachError> {
+pub(super) fn reach(host: &str, port: u16, stop: &Stop) -> Result<(), ReachError> {
+    let (sender, answer) = mpsc::sync_channel(1);
+    let place = host.to_owned();
+    // A name server may take longer than there is to stop; nobody wants its answer then.
+    let asking = std::thread::Builder::new()
+        .name("reach".to_owned())
+        .spawn(move || drop(sender.send(connect(&place, port))));
+    while asking.is_ok() && !stop.said() {
+        match answer.recv_timeout(LOOK_EVERY) {
+            Ok(found) => return found,
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => break,
+        }
+    }
+    Err(ReachError::Silent)
+}
+
+fn connect(host: &str, port: u16) -> Result<(), ReachError> {
     let name = |source| ReachError::Name { host: host.to_owned(), source };
     let addresses = (host, port).to_socket_addrs().map_err(name)?;
     let mut last = ReachError::Silent;
@@ -97,9 +118,10 @@ mod tests {
     fn a_closed_port_is_told_from_an_open_one() {
         let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
         let port = listener.local_addr().unwrap().port();
-        reach("127.0.0.1", port).unwrap();
+        let stop = Stop::new();
+        reach("127.0.0.1", port, &stop).unwrap();
         drop(listener);
-        assert!(matches!(reach("127.0.0.1", port), Err(ReachError::Refused)));
-        assert!(matches!(reach("camera.invalid", port), Err(ReachError::Name { .. })));
+        assert!(matches!(reach("127.0.0.1", port, &stop), Err(ReachError::Refused)));
+        assert!(matches!(reach("camera.invalid", port, &stop), Err(ReachError::Name { .. })));
     }
 }

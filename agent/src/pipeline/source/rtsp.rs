@@ -3,13 +3,13 @@
 //! Decoded by the board's own decoder where GStreamer has one, by the processor elsewhere. Address, user and
 //! password are properties that are set in the capture process: they are in no command line and in no description.
 
-use super::child::{AtEnd, Candidate, ChildError, Open, Patience, Request};
+use super::child::{AtEnd, Candidate, ChildError, Open, Request};
 use super::live::Live;
+use super::login::{Login, read_url};
 use super::reach::{host_and_port, reach};
 use super::{Next, Returns, Source, SourceError, SourceSpec, returned};
 use crate::config::Section;
 use crate::kinds::Kind;
-use crate::mqtt::Secret;
 use crate::pipeline::frame::Frame;
 use crate::stop::Stop;
 
@@ -59,8 +59,7 @@ enum Codec {
 #[derive(Debug)]
 struct Rtsp {
     url: String,
-    user: Option<String>,
-    password: Option<Secret>,
+    login: Login,
     transport: &'static str,
     latency_ms: u32,
     candidates: Vec<Candidate>,
@@ -70,15 +69,7 @@ struct Rtsp {
 /// Reads the table of such a source.
 #[must_use]
 pub fn read(section: &Section<'_>) -> Option<Box<dyn SourceSpec>> {
-    let url = section.required_text("url");
-    if let Some(mistake) = (!url.is_empty()).then(|| address_mistake(&url)).flatten() {
-        section.mistake("url", mistake);
-    }
-    let user = section.text("user");
-    let password = Secret::read(section, "password_file");
-    if password.is_some() && user.is_none() {
-        section.mistake("password_file", "needs a `user`");
-    }
+    let (url, login) = (read_url(section, address_mistake), Login::read(section));
     let transport = section.choice("transport", TRANSPORTS).unwrap_or("tcp");
     let latency_ms = section.integer("latency_ms", 0..=LATENCY_MS_MAX).unwrap_or(LATENCY_MS);
     let codecs = [("auto", Codec::Auto), ("h264", Codec::H264), ("h265", Codec::H265)];
@@ -86,7 +77,7 @@ pub fn read(section: &Section<'_>) -> Option<Box<dyn SourceSpec>> {
     let software = section.choice("decoder", &[("auto", false), ("software", true)]);
     let live = Live::read(section);
     let candidates = candidates(codec, software.unwrap_or(false));
-    Some(Box::new(Rtsp { url, user, password, transport, latency_ms, candidates, live }))
+    Some(Box::new(Rtsp { url, login, transport, latency_ms, candidates, live }))
 }
 
 /// What is wrong with an address.
@@ -143,12 +134,12 @@ impl Rtsp {
         put("drop-on-latency", "true");
         put("tcp-timeout", ANSWER_US);
         put("timeout", ANSWER_US);
-        if let Some(user) = &self.user {
-            put("user-id", user);
-            let password = self.password.as_ref().map(Secret::line).transpose();
-            let password = password
-                .map_err(|error| SourceError::Open { what: self.what(), source: error.into() })?;
-            put("user-pw", &password.unwrap_or_default());
+        let login = self.login.now();
+        let login =
+            login.map_err(|error| SourceError::Open { what: self.what(), source: error.into() })?;
+        if let Some((user, password)) = login {
+            put("user-id", &user);
+            put("user-pw", &password);
         }
         Ok(Request { candidates: self.candidates.clone(), set })
     }
@@ -172,7 +163,7 @@ impl Source for Stream {
                 // GStreamer does not tell a wrong name from a closed port from a cut cable.
                 let unreachable = matches!(source.downcast_ref(), Some(ChildError::Unreachable(_)));
                 let place = host_and_port(&self.url, PORT).filter(|_| unreachable);
-                let why = place.and_then(|(host, port)| reach(host, port).err());
+                let why = place.and_then(|(host, port)| reach(host, port, stop).err());
                 SourceError::Read { what, source: why.map_or(source, Into::into) }
             }
             other => other,
@@ -182,8 +173,7 @@ impl Source for Stream {
 
 impl SourceSpec for Rtsp {
     fn open(&self) -> Result<Box<dyn Source>, SourceError> {
-        let patience = Patience { first: self.live.start, next: self.live.silence };
-        let inner = Open::start(&self.what(), &self.request()?, patience, AtEnd::Fail)?;
+        let inner = Open::start(&self.what(), &self.request()?, self.live, AtEnd::Fail)?;
         Ok(Box::new(Stream { inner, url: self.url.clone() }))
     }
 
@@ -191,10 +181,10 @@ impl SourceSpec for Rtsp {
         Some(self.live.rate_hz)
     }
 
-    fn returns(&self) -> Option<Returns> {
+    fn returns(&self, stop: &Stop) -> Option<Returns> {
         let (host, port) = host_and_port(&self.url, PORT)?;
-        let host = host.to_owned();
-        Some(returned(move || reach(&host, port).is_ok()))
+        let (host, stop) = (host.to_owned(), stop.clone());
+        Some(returned(move || reach(&host, port, &stop).is_ok()))
     }
 }
 

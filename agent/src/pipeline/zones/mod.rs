@@ -55,12 +55,6 @@ impl Zone {
     pub fn members(&self) -> &[Member] {
         &self.members
     }
-
-    /// Its name.
-    #[must_use]
-    pub fn name(&self) -> &Arc<str> {
-        &self.settings.name
-    }
 }
 
 /// Where an object was when it was last clearly on one side of a line.
@@ -280,6 +274,10 @@ impl Line {
     }
 }
 
+/// The last place inside: what is cut off by the lower or right edge is still in the picture, and in a zone that
+/// reaches to it.
+const INSIDE: f32 = 1.0 - f32::EPSILON;
+
 impl Filter {
     fn is_open(&self, ts: Timestamp) -> bool {
         self.schedule.is_empty() || self.schedule.iter().any(|span| span.holds(ts))
@@ -300,8 +298,8 @@ impl Filter {
             Anchor::Centre => bounds.height_px / 2.0,
         };
         Point {
-            x: (bounds.x_px + bounds.width_px / 2.0) / when.width_px.max(1.0),
-            y: (bounds.y_px + down) / when.height_px.max(1.0),
+            x: ((bounds.x_px + bounds.width_px / 2.0) / when.width_px.max(1.0)).clamp(0.0, INSIDE),
+            y: ((bounds.y_px + down) / when.height_px.max(1.0)).clamp(0.0, INSIDE),
         }
     }
 }

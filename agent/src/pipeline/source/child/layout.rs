@@ -11,6 +11,9 @@ use crate::pipeline::frame::{Colour, Matrix, PixelFormat, Plane, Range, check_si
 pub(super) const CAPS: &str =
     "video/x-raw,format=(string){NV12,I420,YUY2,RGB,BGR,GRAY8};image/jpeg";
 
+/// Tallest picture of standard definition.
+const HEIGHT_SD: u32 = 576;
+
 /// Formats by their names there; JPEG has none.
 const FORMATS: &[(&str, PixelFormat)] = &[
     ("NV12", PixelFormat::Nv12),
@@ -34,7 +37,9 @@ pub(super) fn layout(caps: &Caps) -> Result<(Layout, usize), String> {
     check_size(width, height).map_err(|error| error.to_string())?;
     let (planes, bytes) = planes(format, width, height);
     let colour = match format {
-        PixelFormat::Nv12 | PixelFormat::I420 | PixelFormat::Yuyv => colour(&caps.colorimetry),
+        PixelFormat::Nv12 | PixelFormat::I420 | PixelFormat::Yuyv => {
+            colour(&caps.colorimetry, height)
+        }
         _ => Colour::JPEG,
     };
     Ok((Layout { format, width, height, colour, planes }, bytes))
@@ -61,12 +66,13 @@ fn planes(format: PixelFormat, width: u32, height: u32) -> ([Plane; 3], usize) {
     (planes, offset)
 }
 
-/// A name, or `range:matrix:transfer:primaries` as numbers.
-fn colour(colorimetry: &str) -> Colour {
+/// A name, or `range:matrix:transfer:primaries` as numbers. Where it is left out, GStreamer goes by the height.
+fn colour(colorimetry: &str, height: u32) -> Colour {
     let mut parts = colorimetry.split(':');
     let (first, second) = (parts.next().unwrap_or_default(), parts.next());
     let matrix = match (first, second) {
         ("bt709", _) | (_, Some("3")) => Matrix::Bt709,
+        ("", None) if height > HEIGHT_SD => Matrix::Bt709,
         _ => Matrix::Bt601,
     };
     let range = if second.is_some() && first == "1" { Range::Full } else { Range::Limited };
@@ -114,7 +120,9 @@ mod tests {
             ("2:3:5:1", hd, Range::Limited),
             ("", sd, Range::Limited),
         ] {
-            assert_eq!(colour(text), Colour { matrix, range }, "{text}");
+            assert_eq!(colour(text, 480), Colour { matrix, range }, "{text}");
         }
+        assert_eq!(colour("", 576).matrix, Matrix::Bt601);
+        assert_eq!(colour("", 1080).matrix, Matrix::Bt709);
     }
 }

@@ -31,6 +31,7 @@ use serde::{Deserialize, Serialize};
 
 use self::message::{HEADER_BYTES, Header, Layout, What};
 pub use self::serve::serve;
+use super::live::{LOOK_EVERY, Live};
 use super::when::captured;
 use super::{Next, Source, SourceError};
 use crate::hw::gstreamer::Trouble;
@@ -43,8 +44,6 @@ pub const COMMAND: &str = "__capture";
 
 /// Room of the pipe, where the kernel gives it: fewer changes between the processes.
 const PIPE_BYTES: usize = 1 << 20;
-/// How often a wait looks whether it is to stop.
-const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// How long a killed process may take to be gone before somebody else waits for it: a driver may hold it.
 const GONE_WITHIN: Duration = Duration::from_secs(1);
 /// Last bytes of the process's error output that are kept to explain its end.
@@ -67,15 +66,6 @@ pub(super) struct Request {
     /// Properties to be set: element, property, value. What comes from a user or a secret goes here, where nothing in
     /// it can be taken for a description.
     pub(super) set: Vec<(String, String, String)>,
-}
-
-/// How long frames are waited for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Patience {
-    /// For the first one.
-    pub(super) first: Duration,
-    /// For each that follows.
-    pub(super) next: Duration,
 }
 
 /// What to say of a camera's stream that ends.
@@ -167,7 +157,7 @@ impl Running {
     /// Ends it, where it has not ended, and says how it did.
     fn end(&mut self) -> Option<ExitStatus> {
         let mut child = self.child.take()?;
-        let ended = child.try_wait().ok().flatten();
+        // Before it is waited for: until then its number is nobody else's.
         if let Some(pid) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
             // What it started may live on without it.
             if let Err(error) = kill_process_group(pid, Signal::KILL) {
@@ -175,7 +165,7 @@ impl Running {
             }
         }
         let deadline = Instant::now() + GONE_WITHIN;
-        let mut status = ended;
+        let mut status = child.try_wait().ok().flatten();
         while status.is_none() && Instant::now() < deadline {
             status = child.try_wait().ok().flatten();
             std::thread::sleep(Duration::from_millis(1));
@@ -229,7 +219,7 @@ pub(super) struct Open {
     what: String,
     running: Running,
     pipe: File,
-    patience: Patience,
+    live: Live,
     at_end: AtEnd,
     seq: u64,
 }
@@ -249,18 +239,18 @@ impl Open {
     pub(super) fn start(
         what: &str,
         request: &Request,
-        patience: Patience,
+        live: Live,
         at_end: AtEnd,
     ) -> Result<Self, SourceError> {
         let (running, pipe) = Running::start(request).map_err(|error| SourceError::Open {
             what: what.to_owned(),
             source: ChildError::Start(error).into(),
         })?;
-        Ok(Self { what: what.to_owned(), running, pipe, patience, at_end, seq: 0 })
+        Ok(Self { what: what.to_owned(), running, pipe, live, at_end, seq: 0 })
     }
 
     fn read(&mut self, frame: &mut Frame, stop: &Stop) -> Result<Next, ChildError> {
-        let patience = if self.seq == 0 { self.patience.first } else { self.patience.next };
+        let patience = self.live.patience(self.seq);
         let late = match self.seq {
             0 => ChildError::NoFirst(patience),
             _ => ChildError::Silent(patience),

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, Signal, setrlimit};
 
+use super::super::live::LOOK_EVERY;
 use super::super::when::monotonic_ns;
 use super::layout::{CAPS, layout};
 use super::message::{Header, TROUBLE_BYTES_MAX, What};
@@ -14,8 +15,6 @@ use super::{COMMAND, Request};
 use crate::hw::gstreamer::{Library, Pulled, Sample, Trouble};
 use crate::hw::process::print_as_errors;
 
-/// How often the process looks for an error while no frame comes.
-const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// Longest request: a description and a few properties.
 const REQUEST_BYTES_MAX: u64 = 256 << 10;
 /// What is said of a frame's age at most: a clock that is wrong must not make frames look a day old.
@@ -84,8 +83,7 @@ fn stream(request: &Request, out: &mut std::fs::File) -> Result<(), Stopped> {
     let library = Library::open()?;
     let has_all = |needs: &[String]| needs.iter().all(|element| library.has(element));
     let chosen = request.candidates.iter().find(|candidate| has_all(&candidate.needs));
-    // The last one says what is missing.
-    let chosen = chosen.or(request.candidates.last()).ok_or_else(|| unusable("no pipeline"))?;
+    let chosen = chosen.ok_or_else(|| unusable("no pipeline"))?;
     let text = format!("{} ! {}", chosen.text, Library::sink(CAPS));
     let pipeline = library.pipeline(&text, &request.set)?;
     pipeline.play()?;

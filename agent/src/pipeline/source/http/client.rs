@@ -13,13 +13,12 @@ use reqwest::header::{ACCEPT_ENCODING, CONTENT_TYPE, WWW_AUTHENTICATE};
 use reqwest::{Certificate, Client, Response, StatusCode};
 use tokio::runtime::{Builder, Runtime};
 
+use super::super::live::LOOK_EVERY;
 use crate::disk;
 use crate::stop::Stop;
 
 /// A camera that does not even accept within this is not there.
 const CONNECT: Duration = Duration::from_secs(5);
-/// How often a wait looks whether it is to stop.
-const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// Largest file of authorities.
 const CA_BYTES_MAX: u64 = 1 << 20;
 
@@ -56,7 +55,6 @@ pub(crate) enum HttpError {
 #[derive(Debug, Clone)]
 pub(super) struct Address {
     pub(super) url: String,
-    pub(super) user: Option<String>,
     pub(super) ca_file: Option<PathBuf>,
 }
 
@@ -84,7 +82,10 @@ pub(super) struct Web {
 }
 
 impl Web {
-    pub(super) fn new(address: &Address, password: Option<String>) -> Result<Self, HttpError> {
+    pub(super) fn new(
+        address: &Address,
+        login: Option<(String, String)>,
+    ) -> Result<Self, HttpError> {
         let setup = |error: Box<dyn std::error::Error + Send + Sync>| HttpError::Setup(error);
         let runtime = Builder::new_current_thread().enable_all().build();
         let mut builder = Client::builder()
@@ -99,7 +100,6 @@ impl Web {
                 builder = builder.add_root_certificate(authority);
             }
         }
-        let login = address.user.clone().map(|user| (user, password.unwrap_or_default()));
         Ok(Self {
             runtime: Arc::new(runtime.map_err(|error| setup(error.into()))?),
             client: builder.build().map_err(|error| setup(error.into()))?,

@@ -1,7 +1,7 @@
 //! The `http` source: a camera that gives Motion-JPEG, or one picture each time it is asked.
 //!
 //! Which of both the server says by its content type. In a stream the pictures are found by their own markers, not by
-//! the parts' headers, which cameras get wrong; one that is cut off is skipped and counted. Health is the frame
+//! the parts' headers, which cameras get wrong; one that is cut off is skipped. Health is the frame
 //! clock: each picture has a time within which all of it must come, however slowly it drips.
 
 mod client;
@@ -14,13 +14,13 @@ use jiff::Timestamp;
 
 use self::client::{Address, Body, HttpError, Web, address_mistake};
 use super::live::Live;
+use super::login::{Login, read_url};
 use super::pace::{Pace, Ticker};
 use super::reach::{host_and_port, reach};
 use super::replay::{Found, PictureError, Stream, picture};
 use super::{Next, Returns, Source, SourceError, SourceSpec, returned};
 use crate::config::Section;
 use crate::kinds::Kind;
-use crate::mqtt::Secret;
 use crate::pipeline::frame::Frame;
 use crate::stop::Stop;
 
@@ -47,7 +47,7 @@ rate_hz = 10                # of a stream, what is expected; else how often a pi
 #[derive(Debug)]
 struct Http {
     address: Address,
-    password: Option<Secret>,
+    login: Login,
     live: Live,
 }
 
@@ -77,27 +77,18 @@ enum WebError {
 /// Reads the table of such a source.
 #[must_use]
 pub fn read(section: &Section<'_>) -> Option<Box<dyn SourceSpec>> {
-    let url = section.required_text("url");
-    if let Some(mistake) = (!url.is_empty()).then(|| address_mistake(&url)).flatten() {
-        section.mistake("url", mistake);
-    }
-    let user = section.text("user");
-    let password = Secret::read(section, "password_file");
-    if password.is_some() && user.is_none() {
-        section.mistake("password_file", "needs a `user`");
-    }
+    let (url, login) = (read_url(section, address_mistake), Login::read(section));
     let ca_file: Option<PathBuf> = section.path("ca_file");
     let live = Live::read(section);
-    Some(Box::new(Http { address: Address { url, user, ca_file }, password, live }))
+    Some(Box::new(Http { address: Address { url, ca_file }, login, live }))
 }
 
 impl SourceSpec for Http {
     fn open(&self) -> Result<Box<dyn Source>, SourceError> {
         let what = format!("the camera `{}`", self.address.url);
         let open = |source| SourceError::Open { what: what.clone(), source };
-        let password = self.password.as_ref().map(Secret::line).transpose();
-        let password = password.map_err(|error| open(error.into()))?;
-        let web = Web::new(&self.address, password).map_err(|error| open(error.into()))?;
+        let login = self.login.now().map_err(|error| open(error.into()))?;
+        let web = Web::new(&self.address, login).map_err(|error| open(error.into()))?;
         let ticker = Ticker::new(Pace::Hz(self.live.rate_hz));
         let (live, way, buffer) = (self.live, Way::Unknown, Vec::new());
         Ok(Box::new(Open { what, web, way, live, ticker, buffer, seq: 0 }))
@@ -107,11 +98,11 @@ impl SourceSpec for Http {
         Some(self.live.rate_hz)
     }
 
-    fn returns(&self) -> Option<Returns> {
+    fn returns(&self, stop: &Stop) -> Option<Returns> {
         let port = if self.address.url.starts_with("https") { 443 } else { 80 };
         let (host, port) = host_and_port(&self.address.url, port)?;
-        let host = host.to_owned();
-        Some(returned(move || reach(&host, port).is_ok()))
+        let (host, stop) = (host.to_owned(), stop.clone());
+        Some(returned(move || reach(&host, port, &stop).is_ok()))
     }
 }
 
@@ -137,7 +128,7 @@ struct Open {
 
 impl Open {
     fn read(&mut self, frame: &mut Frame, stop: &Stop) -> Result<Next, WebError> {
-        let patience = if self.seq == 0 { self.live.start } else { self.live.silence };
+        let patience = self.live.patience(self.seq);
         if matches!(self.way, Way::Pictures) && self.ticker.wait(stop) {
             return Ok(Next::Stopped);
         }

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use self::choose::{Offer, Wanted, best, fitting, name_of};
 use self::controls::Setting;
 use self::identity::Identity;
-use super::live::Live;
+use super::live::{LOOK_EVERY, Live};
 use super::when::{captured, monotonic_ns};
 use super::{Next, Returns, Source, SourceError, SourceSpec, returned};
 use crate::config::Section;
@@ -24,8 +24,6 @@ use crate::kinds::Kind;
 use crate::pipeline::frame::{Colour, Frame, FrameError, PixelFormat, Plane, SIDE_MAX, check_size};
 use crate::stop::Stop;
 
-/// How often a wait looks whether it is to stop.
-const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// Frames a second below which a size is for still pictures.
 const VIDEO_HZ: f64 = 9.0;
 /// Where the kernel lists video devices, and where their files are.
@@ -185,7 +183,7 @@ impl SourceSpec for V4l2 {
         Some(self.live.rate_hz)
     }
 
-    fn returns(&self) -> Option<Returns> {
+    fn returns(&self, _stop: &Stop) -> Option<Returns> {
         let identity = self.identity.clone();
         Some(returned(move || {
             identity.find(Path::new(CLASS), Path::new(DEVICES)).is_ok_and(|path| path.exists())
@@ -241,7 +239,7 @@ enum Unusable {
 
 impl Open {
     fn read(&mut self, frame: &mut Frame, stop: &Stop) -> Result<Next, CameraError> {
-        let patience = if self.seq == 0 { self.live.start } else { self.live.silence };
+        let patience = self.live.patience(self.seq);
         let (deadline, mut damaged) = (Instant::now() + patience, 0);
         loop {
             if stop.said() {
