@@ -6,6 +6,7 @@ mod metrics;
 mod oip;
 mod page;
 mod predict;
+mod releases;
 mod status;
 mod triton;
 
