@@ -1,5 +1,6 @@
 //! The HTTP API of a real daemon: asked by hand, by promtool and by other people's clients.
 
+mod browser;
 mod dashboards;
 mod limits;
 mod metrics;
