@@ -2,6 +2,7 @@
 //!
 //! An error is `{"error": "..."}`, the object of the Open Inference Protocol, on every route.
 
+use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -78,6 +79,18 @@ impl Refusal {
     /// The request took longer to arrive, or to be done, than it may.
     pub(super) fn late(message: impl Into<String>) -> Self {
         Self::new(StatusCode::REQUEST_TIMEOUT, message)
+    }
+}
+
+impl From<PathRejection> for Refusal {
+    fn from(rejection: PathRejection) -> Self {
+        Self::new(rejection.status(), rejection.body_text())
+    }
+}
+
+impl From<QueryRejection> for Refusal {
+    fn from(rejection: QueryRejection) -> Self {
+        Self::new(rejection.status(), rejection.body_text())
     }
 }
 

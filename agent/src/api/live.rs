@@ -1,7 +1,8 @@
 //! What a pipeline sees, for people: its next frame as a JPEG file with what was found drawn in, or a stream of them.
 //!
 //! A viewer costs the pipeline the copy of a frame each time one is asked for, and the API's own threads the encoding.
-//! Viewers have a bound and streams a rate, so that looking does not slow down what is looked at.
+//! Viewers have a bound and streams a rate. A pipeline that infers fewer frames than that shows fewer: for who looks
+//! at most one a second more is inferred (`pipeline/lookout`).
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -11,6 +12,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
+use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::http::header::{CONTENT_TYPE, HeaderValue};
@@ -36,6 +38,8 @@ const RATE_DEFAULT_HZ: u32 = 5;
 const RATE_MAX_HZ: u32 = 15;
 /// How long a frame is waited for: a camera that is plugged in again is back within this.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// Pause of a stream after there was no picture.
+const AGAIN: Duration = Duration::from_secs(1);
 /// When it may go better: a camera is opened again after up to this.
 const RETRY_S: u32 = 30;
 /// What stands between two pictures.
@@ -51,22 +55,17 @@ impl Default for Viewers {
     }
 }
 
+/// The pipeline that a path names.
+type Named = Result<Path<String>, PathRejection>;
+
 pub(super) fn routes() -> Router<Arc<Api>> {
     Router::new()
         .route("/v1/pipelines/{pipeline}/frame.jpg", get(frame))
         .route("/v1/pipelines/{pipeline}/live.mjpg", get(live))
 }
 
-fn find<'a>(api: &'a Api, name: &str) -> Result<&'a Pipeline, Refusal> {
-    let found = api.view.pipelines.iter().find(|pipeline| *pipeline.open.name == *name);
-    found.ok_or_else(|| {
-        let names: Vec<&str> = api.view.pipelines.iter().map(|one| &*one.open.name).collect();
-        Refusal::not_found(format!("no pipeline `{name}`; there are: {}", names.join(", ")))
-    })
-}
-
-async fn frame(State(api): State<Arc<Api>>, Path(name): Path<String>) -> Result<Response, Refusal> {
-    let picture = picture(find(&api, &name)?).await?;
+async fn frame(State(api): State<Arc<Api>>, name: Named) -> Result<Response, Refusal> {
+    let picture = picture(api.pipeline(&name?.0)?).await?;
     let kind = HeaderValue::from_static("image/jpeg");
     Ok((StatusCode::OK, [(CONTENT_TYPE, kind)], picture).into_response())
 }
@@ -95,11 +94,11 @@ struct Rate {
 
 async fn live(
     State(api): State<Arc<Api>>,
-    Path(name): Path<String>,
-    Query(rate): Query<Rate>,
+    name: Named,
+    rate: Result<Query<Rate>, QueryRejection>,
 ) -> Result<Response, Refusal> {
-    let pipeline = find(&api, &name)?.clone();
-    let rate = rate.fps.unwrap_or(RATE_DEFAULT_HZ);
+    let pipeline = api.pipeline(&name?.0)?.clone();
+    let rate = rate?.fps.unwrap_or(RATE_DEFAULT_HZ);
     if !(1..=RATE_MAX_HZ).contains(&rate) {
         return Err(Refusal::bad(format!("`fps` is {rate}: 1 to {RATE_MAX_HZ}")));
     }
@@ -113,6 +112,7 @@ async fn live(
     tokio::spawn(async move {
         tokio::select! {
             () = stop.heard() => {}
+            () = parts.closed() => {}
             () = show(&pipeline, Duration::from_secs(1) / rate, &parts, place) => {}
         }
     });
@@ -123,7 +123,7 @@ async fn live(
     Ok((StatusCode::OK, [(CONTENT_TYPE, kind)], body).into_response())
 }
 
-/// Sends pictures until nobody takes them, or there are none.
+/// Sends pictures until nobody takes them, or there will be none. Where there is none now, the next one is waited for.
 async fn show(
     pipeline: &Pipeline,
     period: Duration,
@@ -131,17 +131,22 @@ async fn show(
     _place: OwnedSemaphorePermit,
 ) {
     let mut due = Instant::now();
-    loop {
-        let Ok(jpeg) = picture(pipeline).await else { return };
-        let head = format!(
-            "--{BOUNDARY}\r\nContent-Type: image/jpeg\r\nContent-Length: {}\r\n\r\n",
-            jpeg.len()
-        );
-        let part = [head.as_bytes(), &jpeg, b"\r\n"].concat();
-        if parts.send(part.into()).await.is_err() {
-            return;
-        }
-        due = (due + period).max(Instant::now());
+    while !pipeline.open.health.has_ended() {
+        let pause = match picture(pipeline).await {
+            Ok(jpeg) => {
+                let head = format!(
+                    "--{BOUNDARY}\r\nContent-Type: image/jpeg\r\nContent-Length: {}\r\n\r\n",
+                    jpeg.len()
+                );
+                let part = [head.as_bytes(), &jpeg, b"\r\n"].concat();
+                if parts.send(part.into()).await.is_err() {
+                    return;
+                }
+                period
+            }
+            Err(_) => AGAIN,
+        };
+        due = (due + pause).max(Instant::now());
         tokio::time::sleep_until(due).await;
     }
 }
@@ -158,5 +163,30 @@ impl HttpBody for Parts {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         self.0.poll_recv(context).map(|part| part.map(|part| Ok(Frame::data(part))))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::view::tests::pipeline;
+    use crate::pipeline::frame::{Frame, PixelFormat};
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_waits_for_a_camera_that_is_away_for_longer_than_a_picture_is_waited_for() {
+        let pipeline = pipeline(Some(10.0), None);
+        let (parts, mut body) = mpsc::channel(1);
+        let place = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
+        let camera = async {
+            tokio::time::sleep(5 * PATIENCE / 2).await;
+            let mut frame = Frame::default();
+            frame.reshape(PixelFormat::Grey, 64, 48).unwrap();
+            pipeline.open.door.show(frame, &[]);
+            let part: Bytes = body.recv().await.unwrap();
+            assert!(part.windows(2).any(|two| two == [0xff, 0xd8]), "no JPEG");
+            pipeline.open.health.end();
+        };
+        // It ends by itself: there will be no more pictures.
+        tokio::join!(camera, show(&pipeline, Duration::from_millis(100), &parts, place));
     }
 }

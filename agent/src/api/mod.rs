@@ -9,15 +9,16 @@
 //! `routes`. Those that change something go into `changes`, behind the token.
 //!
 //! Everything here runs on one thread of its own, which asks for less than those of the data path.
-//! **Invariants:** no request waits for a frame and no frame for a request; a bad request is
-//! answered by an error that says what was expected, never by a panic; connections, bodies and
-//! times have bounds. `tests/tests/api/` asks a real daemon.
+//! **Invariants:** no frame waits for a request, and who asks for a picture waits for the next frame
+//! only so long; a bad request is answered by an error that says what was expected, never by a panic;
+//! connections, bodies and times have bounds. `tests/tests/api/` asks a real daemon.
 
 mod answer;
 mod body;
 mod guard;
 mod history;
 mod live;
+mod marks;
 mod metrics;
 mod models;
 mod oip;
@@ -54,9 +55,29 @@ struct Api {
     view: View,
     traffic: traffic::Traffic,
     viewers: live::Viewers,
+    marks: marks::Marks,
     room: body::Room,
     shelf: models::Shelf,
     work: Arc<work::Work>,
+}
+
+impl Api {
+    /// The pipeline of this name.
+    ///
+    /// # Errors
+    /// There is none; with the names of those that there are.
+    fn pipeline(&self, name: &str) -> Result<&Pipeline, Refusal> {
+        let found = self.view.pipelines.iter().find(|one| *one.open.name == *name);
+        found.ok_or_else(|| {
+            let names = self.pipeline_names();
+            Refusal::not_found(format!("there is no pipeline `{name}`; there are: {names}"))
+        })
+    }
+
+    fn pipeline_names(&self) -> String {
+        let names: Vec<&str> = self.view.pipelines.iter().map(|one| &*one.open.name).collect();
+        if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+    }
 }
 
 /// Starts to answer.
@@ -65,6 +86,7 @@ pub fn start(settings: &ApiSettings, view: View, supervisor: &Supervisor) {
         settings: settings.clone(),
         traffic: traffic::Traffic::default(),
         viewers: live::Viewers::default(),
+        marks: marks::Marks::new(view.pipelines.len()),
         room: body::Room::new(settings.body_bytes),
         work: work::Work::new(&settings.work, view.models.cache.clone()),
         shelf: models::Shelf::new(view.models.clone()),

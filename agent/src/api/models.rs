@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::answer::Refusal;
 use super::work::Stats;
@@ -62,7 +62,14 @@ pub(super) struct Known {
     pub(super) key: Key,
     pub(super) version: Version,
     pub(super) folder: ModelFolder,
-    pub(super) stats: Mutex<Stats>,
+    stats: Mutex<Stats>,
+}
+
+impl Known {
+    /// What was counted of it, to be read or added to; not held while anything else is done.
+    pub(super) fn stats(&self) -> MutexGuard<'_, Stats> {
+        self.stats.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// Finds versions, and remembers them.
@@ -147,12 +154,59 @@ impl Shelf {
         Ok(all.entry(key).or_insert_with(|| Arc::new(made)).clone())
     }
 
-    /// Every version that was asked for.
-    pub(super) fn all(&self) -> Vec<Arc<Known>> {
-        self.lock().values().cloned().collect()
+    /// What was counted of every version that was asked for, by its model's name and its own: of several files
+    /// that had them one after the other, together.
+    pub(super) fn counted(&self) -> BTreeMap<(String, String), Stats> {
+        let mut counted = BTreeMap::<_, Stats>::new();
+        for ((name, version, _), known) in self.lock().iter() {
+            let own = known.stats().clone();
+            counted.entry((name.clone(), version.clone())).or_default().add(&own);
+        }
+        counted
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<Key, Arc<Known>>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Key, Arc<Known>>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// A version of the committed detector under this name, on an engine that only waits.
+    pub(in crate::api) fn known(name: &str, version: &str) -> Arc<Known> {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/shapes");
+        let state = tempfile::tempdir().unwrap();
+        let file = state.path().join("vedette.toml");
+        let text = format!(
+            "state_dir = 'state'\n[api]\n[models.{name}]\npath = '{}'\nengine = 'shadow'\nlatency_us = 1\n",
+            folder.display()
+        );
+        crate::disk::replace(&file, text.as_bytes()).unwrap();
+        let config = Arc::new(Config::load(&file, std::iter::empty()).unwrap());
+        let folder = config.models[0].folder.clone();
+        let key = (name.to_owned(), version.to_owned(), folder.sha256.clone());
+        let version = Version { version: version.to_owned(), config, model: 0, folder: None };
+        Arc::new(Known { name: name.to_owned(), key, version, folder, stats: Mutex::default() })
+    }
+
+    #[test]
+    fn two_files_of_one_version_are_counted_as_one() {
+        let models = Models {
+            names: Vec::new(),
+            current: Arc::new(|_| None),
+            previous: Arc::new(|_| None),
+            cache: PathBuf::new(),
+        };
+        let shelf = Shelf::new(models);
+        for mark in ["one", "other"] {
+            let known = known("door", "1");
+            known.stats().cancelled(2);
+            shelf.lock().insert(("door".into(), "1".into(), mark.into()), known);
+        }
+        let counted = shelf.counted();
+        assert_eq!(counted.len(), 1);
+        assert_eq!(counted[&("door".to_owned(), "1".to_owned())].cancelled, 4);
     }
 }

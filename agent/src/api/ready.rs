@@ -16,7 +16,7 @@ use super::{Api, Pipeline};
 /// How long a pipeline may be without a frame: a camera that is plugged in again is seen within
 /// this.
 const SILENCE: Duration = Duration::from_secs(30);
-/// The same in frames of its own source, for one that gives a frame a minute.
+/// The same in frames that are wanted of it, for one that infers a frame a minute.
 const SILENCE_PERIODS: f64 = 3.0;
 
 pub(super) fn routes() -> Router<Arc<Api>> {
@@ -57,9 +57,9 @@ fn silent(pipeline: &Pipeline) -> Option<String> {
     let heard = Heard {
         paused: open.door.is_paused(),
         ended: health.has_ended(),
-        ago: health.inferred_ago(),
+        ago: health.inferred_ago().into_iter().chain(health.looked_ago()).min(),
         age: health.age(),
-        rate_hz: pipeline.rate_hz,
+        wanted_hz: pipeline.wanted_hz(),
     };
     heard.reason().map(|reason| format!("pipeline {}: {reason}", open.name))
 }
@@ -68,9 +68,10 @@ fn silent(pipeline: &Pipeline) -> Option<String> {
 struct Heard {
     paused: bool,
     ended: bool,
+    /// When a frame was inferred last, or was seen to show nothing new.
     ago: Option<Duration>,
     age: Duration,
-    rate_hz: Option<f64>,
+    wanted_hz: Option<f64>,
 }
 
 impl Heard {
@@ -79,7 +80,8 @@ impl Heard {
         if self.paused || self.ended {
             return None;
         }
-        let period = self.rate_hz.filter(|rate| *rate > 0.0).map(|rate| SILENCE_PERIODS / rate);
+        let wanted = self.wanted_hz.filter(|rate| *rate > 0.0);
+        let period = wanted.map(|rate| SILENCE_PERIODS / rate);
         let period = period.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
         let patience = period.unwrap_or_default().max(SILENCE);
         match self.ago {
@@ -95,9 +97,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_pipeline_is_waited_for_as_long_as_its_source_may_take() {
+    fn a_pipeline_is_waited_for_as_long_as_it_may_take() {
         let seconds = Duration::from_secs;
-        for (paused, ended, ago, rate_hz, reason) in [
+        for (paused, ended, ago, wanted_hz, reason) in [
             (false, false, None, Some(10.0), Some("no frame yet, after 7 s")),
             (false, false, Some(0), Some(10.0), None),
             (false, false, Some(30), Some(10.0), None),
@@ -109,8 +111,8 @@ mod tests {
             (false, true, Some(31), None, None),
         ] {
             let ago = ago.map(seconds);
-            let heard = Heard { paused, ended, ago, age: seconds(7), rate_hz };
-            assert_eq!(heard.reason().as_deref(), reason, "{ago:?} {rate_hz:?}");
+            let heard = Heard { paused, ended, ago, age: seconds(7), wanted_hz };
+            assert_eq!(heard.reason().as_deref(), reason, "{ago:?} {wanted_hz:?}");
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::Router;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -26,12 +27,15 @@ struct Done {
 
 async fn rollback(
     State(api): State<Arc<Api>>,
-    Path(slot): Path<String>,
+    slot: Result<Path<String>, PathRejection>,
 ) -> Result<Response, Refusal> {
+    let Path(slot) = slot?;
     let desk = api.view.releases.as_ref().ok_or_else(|| {
         Refusal::not_found(format!("no model takes releases here, `{slot}` neither"))
     })?;
-    if !desk.standings().iter().any(|(name, _)| *name == slot) {
+    // Where none can be taken at all the desk itself says why.
+    let known = desk.standings().iter().any(|(name, _)| *name == slot);
+    if !known && desk.broken().is_none() {
         return Err(Refusal::not_found(format!("no model `{slot}` takes releases here")));
     }
     let answer = desk.ask(&Command::Rollback { slot: Some(slot), to: None }).await;

@@ -14,7 +14,7 @@ use tokio::sync::{Semaphore, oneshot};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
-use super::{Api, routes, tls};
+use super::{Api, marks, routes, tls};
 use crate::hw::process;
 use crate::report;
 use crate::stop::Stop;
@@ -79,12 +79,17 @@ async fn listen(api: &Arc<Api>, stop: &Stop) -> Result<(), Failure> {
     tracing::info!(%address, tls = acceptor.is_some(), "the API listens");
     let (router, places) = (routes(api), Arc::new(Semaphore::new(settings.connections)));
     let mut connections = JoinSet::new();
+    let mut look = tokio::time::interval(marks::EVERY);
     loop {
         while let Some(ended) = connections.try_join_next() {
             complain(ended);
         }
         let accepted = tokio::select! {
             () = stop.heard() => break,
+            _ = look.tick() => {
+                api.marks.look(&api.view.pipelines);
+                continue;
+            }
             accepted = accept(&listener, &places) => accepted,
         };
         match accepted {

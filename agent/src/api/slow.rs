@@ -1,4 +1,4 @@
-//! *Why is it slow?* in one line a pipeline: the first of the known causes that explains it.
+//! *Why is it slow?* in one line a pipeline: the first of the known causes that explains the last two minutes.
 
 use std::sync::Arc;
 
@@ -10,15 +10,15 @@ use axum::routing::get;
 use serde::Serialize;
 
 use super::answer::json;
+use super::marks::Window;
 use super::{Api, Pipeline};
-use crate::pipeline::meter::Meter;
 
-/// Frames that a newer one replaced, of all: fewer are a matter of chance.
+/// Frames that a newer one replaced, of those that were worth a run: fewer are a matter of chance.
 const REPLACED_PERCENT: f64 = 2.0;
 /// Frames before there is anything to say.
 const FRAMES_MIN: u64 = 30;
-/// Until a source gives its first frame.
-const START_S: f64 = 3.0;
+/// A source is not judged by less: a camera that begins, or pauses to adapt itself, takes seconds.
+const SOURCE_S: f64 = 60.0;
 /// A frame that takes less of its period than this is not the cause itself.
 const BUSY_PERCENT: f64 = 80.0;
 /// A source that gives less of what it promised than this is the cause.
@@ -49,47 +49,36 @@ async fn slow(State(api): State<Arc<Api>>) -> Response {
         .flat_map(|sample| sample.alarms.iter().filter(|alarm| alarm.active))
         .map(|alarm| alarm.name.as_str())
         .collect();
-    let all: Vec<Slow> = api.view.pipelines.iter().map(|one| of(one, &active)).collect();
+    let pipelines = &api.view.pipelines;
+    let of = |(index, pipeline): (usize, &Pipeline)| {
+        let window = api.marks.of(pipelines, index);
+        let rates = Rates { source_hz: pipeline.rate_hz, wanted_hz: pipeline.wanted_hz() };
+        let why = window.and_then(|window| why(&window, rates, &active));
+        Slow { pipeline: pipeline.open.name.to_string(), why }
+    };
+    let all: Vec<Slow> = pipelines.iter().enumerate().map(of).collect();
     json(StatusCode::OK, &all)
 }
 
-fn of(pipeline: &Pipeline, alarms: &[&str]) -> Slow {
-    let (open, steps) = (&pipeline.open, pipeline.open.health.steps());
-    let report = open.report();
-    let seen = Seen {
-        rate_hz: pipeline.rate_hz,
-        captured: report.captured,
-        replaced: report.replaced,
-        age_s: open.health.age().as_secs_f64(),
-        preprocess_ms: mean_ms(&steps.preprocess),
-        inference_ms: mean_ms(&steps.inference),
-        postprocess_ms: mean_ms(&steps.postprocess),
-    };
-    let idle = report.paused || open.health.has_ended();
-    Slow { pipeline: report.name, why: if idle { None } else { why(&seen, alarms) } }
+/// Frames a second that are expected of a pipeline.
+#[derive(Clone, Copy)]
+struct Rates {
+    /// That the source gives.
+    source_hz: Option<f64>,
+    /// That are inferred.
+    wanted_hz: Option<f64>,
 }
 
-/// What is known of a pipeline.
-struct Seen {
-    rate_hz: Option<f64>,
-    captured: u64,
-    replaced: u64,
-    age_s: f64,
-    preprocess_ms: f64,
-    inference_ms: f64,
-    postprocess_ms: f64,
-}
-
-fn why(seen: &Seen, alarms: &[&str]) -> Option<String> {
-    if seen.captured < FRAMES_MIN {
+fn why(seen: &Window, rates: Rates, alarms: &[&str]) -> Option<String> {
+    if seen.wanted < FRAMES_MIN {
         return None;
     }
-    let (captured, rate) = (count(seen.captured), seen.rate_hz.filter(|rate| *rate > 0.0));
-    let replaced = 100.0 * count(seen.replaced) / captured;
+    let replaced = 100.0 * count(seen.replaced) / count(seen.wanted);
     if replaced <= REPLACED_PERCENT {
-        let gives = captured / (seen.age_s - START_S).max(1.0);
-        let rate = rate.filter(|rate| gives < rate * SOURCE_PERCENT / 100.0)?;
-        return Some(format!("source: it gives {gives:.1} of {rate:.1} frames a second"));
+        let gives = count(seen.captured) / seen.seconds.max(1.0);
+        let rate = rates.source_hz.filter(|rate| gives < rate * SOURCE_PERCENT / 100.0)?;
+        let judged = seen.seconds >= SOURCE_S;
+        return judged.then(|| format!("source: it gives {gives:.1} of {rate:.1} frames a second"));
     }
     let lost = format!("{replaced:.0} % of the frames are replaced by newer ones");
     if let Some((_, cause)) = ALARMS
@@ -98,9 +87,10 @@ fn why(seen: &Seen, alarms: &[&str]) -> Option<String> {
     {
         return Some(format!("{cause}; {lost}"));
     }
-    let (before, run, after) = (seen.preprocess_ms, seen.inference_ms, seen.postprocess_ms);
+    let [before, run, after] =
+        [seen.preprocess_ms, seen.inference_ms, seen.postprocess_ms].map(Option::unwrap_or_default);
     let all = before + run + after;
-    if let Some(period) = rate.map(|rate| 1000.0 / rate)
+    if let Some(period) = rates.wanted_hz.map(|rate| 1000.0 / rate)
         && all < period * BUSY_PERCENT / 100.0
     {
         return Some(format!(
@@ -114,13 +104,9 @@ fn why(seen: &Seen, alarms: &[&str]) -> Option<String> {
     } else {
         format!("model: a run takes {run:.1} ms")
     };
-    let period = rate.map(|rate| format!(", and a frame comes every {:.1} ms", 1000.0 / rate));
+    let period =
+        rates.wanted_hz.map(|rate| format!(", and a frame comes every {:.1} ms", 1000.0 / rate));
     Some(format!("{cause}{}; {lost}", period.unwrap_or_default()))
-}
-
-fn mean_ms(meter: &Meter) -> f64 {
-    let read = meter.read();
-    if read.count == 0 { 0.0 } else { count(read.sum_us) / count(read.count) / 1000.0 }
 }
 
 #[expect(clippy::as_conversions, reason = "microseconds and counts far below 2^53")]
@@ -132,22 +118,28 @@ fn count(number: u64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pipeline::meter::Meter;
 
     #[test]
     fn the_gravest_known_cause_is_said_and_nothing_where_nothing_is_slow() {
-        let seen = |replaced, age_s, preprocess_ms, inference_ms| Seen {
-            rate_hz: Some(30.0),
-            captured: 300,
+        let seen = |replaced, seconds, preprocess_ms, inference_ms| Window {
+            seconds,
+            captured: 600,
+            wanted: 300,
             replaced,
-            age_s,
-            preprocess_ms,
-            inference_ms,
-            postprocess_ms: 0.2,
+            inferred: 300 - replaced,
+            latency: Meter::default().read(),
+            preprocess_ms: Some(preprocess_ms),
+            inference_ms: Some(inference_ms),
+            postprocess_ms: Some(0.2),
         };
+        // Every second frame is worth a run.
+        let rates = Rates { source_hz: Some(60.0), wanted_hz: Some(30.0) };
         for (seen, alarms, said) in [
             (seen(0, 10.0, 1.0, 20.0), &[][..], None),
             (seen(6, 10.0, 1.0, 20.0), &["thermal_throttle"], None),
-            (seen(0, 23.0, 1.0, 20.0), &[], Some("source: it gives 15.0 of 30.0 frames a second")),
+            (seen(0, 20.0, 1.0, 20.0), &[], None),
+            (seen(0, 60.0, 1.0, 20.0), &[], Some("source: it gives 10.0 of 60.0 frames a second")),
             (
                 seen(150, 10.0, 1.0, 20.0),
                 &[],
@@ -177,7 +169,7 @@ mod tests {
                 ),
             ),
         ] {
-            assert_eq!(why(&seen, alarms).as_deref(), said);
+            assert_eq!(why(&seen, rates, alarms).as_deref(), said);
         }
     }
 }

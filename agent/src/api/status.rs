@@ -12,8 +12,8 @@ use serde::Serialize;
 use wire::{EngineInfo, Phase, PipelineReport, Readings, Refusal, ReleaseRef};
 
 use super::answer::json;
-use super::{Api, Pipeline, ready};
-use crate::pipeline::meter::Meter;
+use super::marks::Window;
+use super::{Api, ready};
 use crate::telemetry::alarms::Standing;
 
 pub(super) fn routes() -> Router<Arc<Api>> {
@@ -53,6 +53,37 @@ struct PipelineStatus {
     source_rate_hz: Option<f64>,
     /// Mean of each step since the start; `null` before the first frame.
     steps: Steps,
+    /// The last two minutes; `null` where it is paused, has ended or just began.
+    recent: Option<Recent>,
+}
+
+/// What came of a pipeline in the last two minutes.
+#[derive(Debug, Serialize)]
+struct Recent {
+    /// How much of them.
+    seconds: f64,
+    captured: u64,
+    inferred: u64,
+    replaced: u64,
+    skipped: u64,
+    /// Latency that half of the frames have at most, estimated from the buckets of `/metrics`.
+    p50_ms: Option<f64>,
+    /// That 95 % of them have at most.
+    p95_ms: Option<f64>,
+}
+
+impl From<Window> for Recent {
+    fn from(window: Window) -> Self {
+        Self {
+            seconds: window.seconds,
+            captured: window.captured,
+            inferred: window.inferred,
+            replaced: window.replaced,
+            skipped: window.captured.saturating_sub(window.wanted),
+            p50_ms: window.latency.quantile_ms(0.50),
+            p95_ms: window.latency.quantile_ms(0.95),
+        }
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -112,7 +143,7 @@ pub(super) fn now(api: &Api) -> Status {
         ready: reasons.is_empty(),
         reasons,
         onnxruntime_version: facts.onnxruntime_version,
-        pipelines: view.pipelines.iter().map(pipeline).collect(),
+        pipelines: (0..view.pipelines.len()).map(|index| pipeline(api, index)).collect(),
         engines: facts.engines,
         releases: standings.map(|(slot, standing)| release(slot, standing)).collect(),
         releases_broken: view.releases.as_ref().and_then(|desk| desk.broken()).map(str::to_owned),
@@ -131,7 +162,9 @@ pub(super) fn now(api: &Api) -> Status {
     }
 }
 
-fn pipeline(pipeline: &Pipeline) -> PipelineStatus {
+fn pipeline(api: &Api, index: usize) -> PipelineStatus {
+    let pipelines = &api.view.pipelines;
+    let pipeline = &pipelines[index];
     let health = &pipeline.open.health;
     let (steps, ago) = (health.steps(), health.inferred_ago());
     PipelineStatus {
@@ -140,20 +173,14 @@ fn pipeline(pipeline: &Pipeline) -> PipelineStatus {
         last_inferred_ms: ago.map(|ago| u64::try_from(ago.as_millis()).unwrap_or(u64::MAX)),
         source_rate_hz: pipeline.rate_hz,
         steps: Steps {
-            wait_ms: mean_ms(&steps.wait),
-            preprocess_ms: mean_ms(&steps.preprocess),
-            inference_ms: mean_ms(&steps.inference),
-            postprocess_ms: mean_ms(&steps.postprocess),
-            latency_ms: mean_ms(&steps.latency),
+            wait_ms: steps.wait.read().mean_ms(),
+            preprocess_ms: steps.preprocess.read().mean_ms(),
+            inference_ms: steps.inference.read().mean_ms(),
+            postprocess_ms: steps.postprocess.read().mean_ms(),
+            latency_ms: steps.latency.read().mean_ms(),
         },
+        recent: api.marks.of(pipelines, index).map(Recent::from),
     }
-}
-
-#[expect(clippy::as_conversions, reason = "microseconds and counts far below 2^53")]
-#[expect(clippy::cast_precision_loss, reason = "microseconds and counts far below 2^53")]
-fn mean_ms(meter: &Meter) -> Option<f64> {
-    let read = meter.read();
-    (read.count > 0).then(|| (read.sum_us as f64 / read.count as f64).round() / 1000.0)
 }
 
 fn release(slot: String, standing: crate::update::Standing) -> Release {

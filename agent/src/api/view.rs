@@ -20,6 +20,16 @@ pub struct Pipeline {
     pub model: String,
     /// Frames a second that its source is expected to give.
     pub rate_hz: Option<f64>,
+    /// Frames a second that its gate finds worth a run at most; `None` where nobody can tell.
+    pub most_hz: Option<f64>,
+}
+
+impl Pipeline {
+    /// Frames a second that are to be inferred at most: of a board that is hot, fewer.
+    pub(super) fn wanted_hz(&self) -> Option<f64> {
+        let rates = [self.rate_hz, self.most_hz, self.open.door.limit_hz()];
+        rates.into_iter().flatten().filter(|rate| *rate > 0.0).reduce(f64::min)
+    }
 }
 
 /// See the module.
@@ -45,5 +55,37 @@ pub struct View {
 impl fmt::Debug for View {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("View").field("pipelines", &self.pipelines).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// A pipeline that nothing runs.
+    pub(in crate::api) fn pipeline(rate_hz: Option<f64>, most_hz: Option<f64>) -> Pipeline {
+        let open = commands::Pipeline {
+            name: "door".into(),
+            door: Arc::default(),
+            health: Arc::default(),
+            threshold: None,
+        };
+        Pipeline { open, model: "shapes".to_owned(), rate_hz, most_hz }
+    }
+
+    #[test]
+    fn what_is_wanted_of_a_pipeline_is_the_least_that_source_gate_and_load_allow() {
+        for (rate_hz, most_hz, limit_hz, wanted_hz) in [
+            (None, None, None, None),
+            (Some(30.0), Some(30.0), None, Some(30.0)),
+            (Some(30.0), Some(5.0), None, Some(5.0)),
+            (Some(30.0), Some(5.0), Some(2.0), Some(2.0)),
+            (None, Some(5.0), Some(9.0), Some(5.0)),
+            (Some(0.0), None, None, None),
+        ] {
+            let pipeline = pipeline(rate_hz, most_hz);
+            pipeline.open.door.set_limit_hz(limit_hz);
+            assert_eq!(pipeline.wanted_hz(), wanted_hz, "{rate_hz:?} {most_hz:?} {limit_hz:?}");
+        }
     }
 }

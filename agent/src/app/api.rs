@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::House;
 use super::engines::{Plan, Running, lock};
 use crate::api::{self, Models, Pipeline, Version, View};
-use crate::config::Config;
+use crate::config::{Config, PipelineConfig};
 use crate::update;
 use crate::update::store::Store;
 
@@ -18,10 +18,14 @@ impl House {
         let pipelines = self.open.iter().map(|open| {
             let own = configured(&open.name);
             let model = own.map(|own| self.config.models[own.model].name.clone());
+            let rate_hz = own.and_then(|own| own.source.rate_hz());
+            let most_hz =
+                |own: &PipelineConfig| own.analysis.gate.most_hz(rate_hz.unwrap_or(f64::INFINITY));
             Pipeline {
                 open: open.clone(),
                 model: model.unwrap_or_default(),
-                rate_hz: own.and_then(|own| own.source.rate_hz()),
+                rate_hz,
+                most_hz: own.map(most_hz).filter(|most| most.is_finite()),
             }
         });
         let pipelines = pipelines.collect();

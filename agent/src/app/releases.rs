@@ -136,7 +136,7 @@ impl House {
         state: &StateDir,
     ) -> Option<update::Desk> {
         let settings = self.config.update.as_ref()?;
-        let started = update::start(
+        Some(update::start(
             settings,
             self.config.topics.device(),
             state.path(),
@@ -144,14 +144,6 @@ impl House {
             self.link.as_ref(),
             &self.said,
             &self.supervisor,
-        );
-        match started {
-            Ok(desk) => Some(desk),
-            Err(error) => {
-                let error = report::chain(&error);
-                tracing::error!(error, "no release is taken until this is mended");
-                None
-            }
-        }
+        ))
     }
 }

@@ -264,7 +264,11 @@ impl ArrayData {
         self.len() == 0
     }
 
-    fn from_bytes(element: Element, bytes: &[u8]) -> Result<Self, Malformed> {
+    /// The elements that lie in `bytes`, little endian.
+    ///
+    /// # Errors
+    /// No file holds this type, or a truth value is neither 0 nor 1.
+    pub(crate) fn from_bytes(element: Element, bytes: &[u8]) -> Result<Self, Malformed> {
         Ok(match element {
             Element::F32 => Self::F32(items(bytes, f32::from_le_bytes)),
             Element::F16 => Self::F16(items(bytes, f16::from_le_bytes)),
@@ -282,7 +286,8 @@ impl ArrayData {
         })
     }
 
-    fn append_to(&self, bytes: &mut Vec<u8>) {
+    /// Writes the elements behind `bytes`, little endian.
+    pub(crate) fn append_to(&self, bytes: &mut Vec<u8>) {
         match self {
             Self::F32(all) => bytes.extend(all.iter().flat_map(|item| item.to_le_bytes())),
             Self::F16(all) => bytes.extend(all.iter().flat_map(|item| item.to_le_bytes())),

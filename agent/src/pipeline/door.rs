@@ -130,7 +130,7 @@ impl Door {
     }
 
     /// Shows a frame to everybody who waits for one.
-    pub(super) fn show(&self, frame: Frame, detections: &[Detection]) {
+    pub(crate) fn show(&self, frame: Frame, detections: &[Detection]) {
         let shot = Arc::new(Shot { frame, detections: detections.to_vec() });
         let mut waiting = self.waiting();
         self.wanted.store(false, Ordering::Release);

@@ -36,6 +36,10 @@ pub struct Health {
     began: Instant,
     /// When the last frame was inferred, in milliseconds since `began`, and one more; 0 before the first.
     inferred_at: AtomicU64,
+    /// The same of the last frame that showed nothing new, while no other waited to be inferred.
+    looked_at: AtomicU64,
+    /// Whether a frame was found worth a run and none was inferred since.
+    owed: AtomicBool,
     steps: Steps,
     interval: Mutex<Interval>,
 }
@@ -159,6 +163,8 @@ impl Default for Health {
             ended: AtomicBool::new(false),
             began: Instant::now(),
             inferred_at: AtomicU64::new(0),
+            looked_at: AtomicU64::new(0),
+            owed: AtomicBool::new(false),
             steps: Steps::default(),
             interval: Mutex::new(Interval {
                 log: Since::new(),
@@ -175,6 +181,11 @@ impl Health {
         self.captured.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// A frame is worth a run.
+    pub fn admitted(&self) {
+        self.owed.store(true, Ordering::Relaxed);
+    }
+
     /// A frame was not worth a run.
     pub fn skipped(&self, why: Skipped) {
         let [duplicate, still, thinned] = &self.skipped;
@@ -184,6 +195,15 @@ impl Health {
             Skipped::Thinned => thinned,
         };
         counter.fetch_add(1, Ordering::Relaxed);
+        // What is thinned says nothing of those that are not; and a model that hangs is not well because nothing moves.
+        if why != Skipped::Thinned && !self.owed.load(Ordering::Relaxed) {
+            self.looked_at.store(self.stamp(), Ordering::Relaxed);
+        }
+    }
+
+    /// Now, as it is kept: milliseconds since `began`, and one more.
+    fn stamp(&self) -> u64 {
+        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX - 1) + 1
     }
 
     /// An observation went to the sinks, `latency` after its frame was captured and after `work` of our own; the
@@ -191,8 +211,8 @@ impl Health {
     pub fn inferred(&self, latency: Duration, work: Duration, replaced: u64) {
         self.inferred.fetch_add(1, Ordering::Relaxed);
         self.replaced.store(replaced, Ordering::Relaxed);
-        let now = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX - 1);
-        self.inferred_at.store(now + 1, Ordering::Relaxed);
+        self.inferred_at.store(self.stamp(), Ordering::Relaxed);
+        self.owed.store(false, Ordering::Relaxed);
         let mut interval = self.interval.lock().unwrap_or_else(PoisonError::into_inner);
         let Interval { log, telemetry, .. } = &mut *interval;
         for histogram in [&mut log.latency_us, &mut telemetry.latency_us].into_iter().flatten() {
@@ -222,7 +242,17 @@ impl Health {
     /// How long ago the last frame was inferred; `None` before the first.
     #[must_use]
     pub fn inferred_ago(&self) -> Option<Duration> {
-        let at = self.inferred_at.load(Ordering::Relaxed).checked_sub(1)?;
+        self.ago(&self.inferred_at)
+    }
+
+    /// How long ago a frame was last seen that showed nothing new, while none that did waited to be inferred.
+    #[must_use]
+    pub fn looked_ago(&self) -> Option<Duration> {
+        self.ago(&self.looked_at)
+    }
+
+    fn ago(&self, stamp: &AtomicU64) -> Option<Duration> {
+        let at = stamp.load(Ordering::Relaxed).checked_sub(1)?;
         Some(self.began.elapsed().saturating_sub(Duration::from_millis(at)))
     }
 
@@ -370,6 +400,19 @@ mod tests {
         // Who reads for the telemetry has an interval of its own.
         assert!(health.telemetry().p50_ms.is_some());
         assert_eq!(health.telemetry().p50_ms, None);
+    }
+
+    #[test]
+    fn a_frame_that_shows_nothing_new_counts_unless_one_that_does_still_waits() {
+        let health = Health::default();
+        assert_eq!(health.looked_ago(), None);
+        health.skipped(Skipped::Thinned);
+        health.admitted();
+        health.skipped(Skipped::Still);
+        assert_eq!(health.looked_ago(), None);
+        health.inferred(Duration::ZERO, Duration::ZERO, 0);
+        health.skipped(Skipped::Still);
+        assert!(health.looked_ago().is_some());
     }
 
     #[test]

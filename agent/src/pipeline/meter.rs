@@ -56,6 +56,49 @@ impl Meter {
     }
 }
 
+impl Metered {
+    /// What came after `before`, which the same meter said earlier.
+    #[must_use]
+    pub fn since(&self, before: &Self) -> Self {
+        let mut at_most = self.at_most;
+        for (now, before) in at_most.iter_mut().zip(before.at_most) {
+            *now = now.saturating_sub(before);
+        }
+        Self {
+            at_most,
+            count: self.count.saturating_sub(before.count),
+            sum_us: self.sum_us.saturating_sub(before.sum_us),
+        }
+    }
+
+    /// How long one took on average, to a microsecond; `None` without any.
+    #[must_use]
+    #[expect(clippy::as_conversions, reason = "microseconds and counts far below 2^53")]
+    #[expect(clippy::cast_precision_loss, reason = "microseconds and counts far below 2^53")]
+    pub fn mean_ms(&self) -> Option<f64> {
+        (self.count > 0).then(|| (self.sum_us as f64 / self.count as f64).round() / 1000.0)
+    }
+
+    /// What a share `quantile` of them took at most, as Prometheus estimates it: those of one bucket lie evenly in it,
+    /// and those above all bounds at the last. `None` without any.
+    #[must_use]
+    #[expect(clippy::as_conversions, reason = "microseconds and counts far below 2^53")]
+    #[expect(clippy::cast_precision_loss, reason = "microseconds and counts far below 2^53")]
+    pub fn quantile_ms(&self, quantile: f64) -> Option<f64> {
+        let rank = (self.count > 0).then_some(quantile * self.count as f64)?;
+        let (mut below_us, mut below) = (0, 0);
+        for (bound_us, at_most) in BOUNDS_US.into_iter().zip(self.at_most) {
+            if at_most as f64 >= rank && at_most > below {
+                let share = (rank - below as f64) / (at_most - below) as f64;
+                let us = below_us as f64 + share * (bound_us - below_us) as f64;
+                return Some(us.round() / 1000.0);
+            }
+            (below_us, below) = (bound_us, at_most);
+        }
+        Some(below_us as f64 / 1000.0)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -69,6 +112,34 @@ mod tests {
         let read = meter.read();
         assert_eq!(read.at_most, [2, 3, 3, 3, 3, 4, 4, 4, 4, 4, 4, 4, 4, 5]);
         assert_eq!((read.count, read.sum_us), (6, 5_004_202));
+    }
+
+    #[test]
+    fn what_came_since_a_look_is_told_apart_from_what_was_before() {
+        let meter = Meter::default();
+        meter.took(Duration::from_secs(3));
+        let before = meter.read();
+        assert_eq!(before.since(&before).mean_ms(), None);
+        for us in [1_000, 2_001] {
+            meter.took(Duration::from_micros(us));
+        }
+        let since = meter.read().since(&before);
+        assert_eq!((since.count, since.mean_ms()), (2, Some(1.501)));
+        assert_eq!(since.at_most, [0, 0, 0, 1, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2]);
+    }
+
+    #[test]
+    fn a_quantile_is_where_prometheus_puts_it() {
+        let meter = Meter::default();
+        assert_eq!(meter.read().quantile_ms(0.5), None);
+        for ms in [6, 7, 8, 9, 30, 40, 60, 70, 80, 9_000] {
+            meter.took(Duration::from_millis(ms));
+        }
+        let read = meter.read();
+        // Four of up to 10 ms, two of up to 50, three of up to 100, one above all bounds.
+        for (quantile, ms) in [(0.2, 7.5), (0.4, 10.0), (0.5, 37.5), (0.6, 50.0), (0.95, 2500.0)] {
+            assert_eq!(read.quantile_ms(quantile), Some(ms), "{quantile}");
+        }
     }
 
     #[test]

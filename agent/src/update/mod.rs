@@ -55,7 +55,7 @@ const COMPATIBLE_BYTES_MAX: u64 = 4096;
 
 /// Why releases cannot be taken. What runs goes on.
 #[derive(Debug, thiserror::Error)]
-pub enum StartError {
+enum StartError {
     /// The root of trust, or the memory of it.
     #[error("releases are not taken")]
     Trust(#[source] trust::TrustError),
@@ -74,8 +74,7 @@ pub enum StartError {
 
 /// Starts a worker for each of `slots`, and the control socket in `state_dir`. The way to ask them.
 ///
-/// # Errors
-/// [`StartError`]: no release is taken; whoever asks over the control socket is told why.
+/// Where no release can be taken at all, [`Desk::broken`] says why, to the log and to whoever asks: what runs goes on.
 pub fn start(
     settings: &UpdateSettings,
     device: &str,
@@ -84,13 +83,15 @@ pub fn start(
     link: Option<&Link>,
     said: &Arc<Said>,
     supervisor: &Supervisor,
-) -> Result<Desk, StartError> {
+) -> Desk {
     let shared = match share(settings, device, state_dir, supervisor) {
         Ok(shared) => shared,
         Err(error) => {
-            let broken = Some(report::chain(&error));
-            serve(state_dir, Desk { broken, ..Default::default() }, supervisor);
-            return Err(error);
+            let broken = report::chain(&error);
+            tracing::error!(error = broken, "no release is taken until this is mended");
+            let desk = Desk { broken: Some(broken), ..Default::default() };
+            serve(state_dir, desk.clone(), supervisor);
+            return desk;
         }
     };
     let mut desk = Desk::default();
@@ -111,7 +112,7 @@ pub fn start(
         });
     }
     serve(state_dir, desk.clone(), supervisor);
-    Ok(desk)
+    desk
 }
 
 /// What the workers of all slots share.

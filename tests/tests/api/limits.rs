@@ -1,13 +1,17 @@
 //! What the API does with whoever asks too much, too slowly, wrongly, or in secret.
 
-use std::io::{Read as _, Write as _};
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use tests::certificates::Authority;
 use tests::{Folder, http, places};
 
 use crate::daemon;
+
+/// How long an answer does not come that would be there at once.
+const UNANSWERED: Duration = Duration::from_millis(500);
 
 #[test]
 fn what_is_not_there_is_an_error_object_and_so_is_a_wrong_method() -> Result<()> {
@@ -30,10 +34,53 @@ fn connections_over_the_bound_wait_and_are_served_when_there_is_a_place() -> Res
     let first = http::connect(port)?;
     let mut second = http::connect(port)?;
     second.write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")?;
+    let patience = second.read_timeout()?;
+    second.set_read_timeout(Some(UNANSWERED))?;
+    let early = second.read(&mut [0]).map_err(|error| error.kind());
+    ensure!(matches!(early, Err(ErrorKind::WouldBlock | ErrorKind::TimedOut)), "{early:?}");
     drop(first);
+    second.set_read_timeout(patience)?;
     let mut answer = String::new();
     second.read_to_string(&mut answer)?;
     ensure!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    Ok(())
+}
+
+#[test]
+fn a_request_that_takes_longer_than_it_may_is_told_so() -> Result<()> {
+    let folder = Folder::new()?;
+    let (mut daemon, port) = daemon(&folder, "timeout_s = 1")?;
+    // Its body never comes.
+    let mut stream = http::connect(port)?;
+    stream.write_all(b"POST /v1/predict HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 10\r\n\r\n12345")?;
+    let mut bytes = Vec::new();
+    stream.read_to_end(&mut bytes)?;
+    let answer = http::parse(&bytes)?;
+    assert_eq!(
+        (answer.status, answer.error()?.as_str()),
+        (408, "not done within 1 s (`api.timeout_s`)")
+    );
+    assert_eq!(daemon.stop()?.code, Some(0));
+    Ok(())
+}
+
+#[test]
+fn what_no_route_can_read_of_an_address_is_an_error_object() -> Result<()> {
+    let folder = Folder::new()?;
+    let token = folder.write("token", "s3cret\n")?;
+    tests::folder::set_mode(&token, 0o600)?;
+    let (_daemon, port) = daemon(&folder, "token_file = \"token\"")?;
+    for (method, path) in [
+        ("GET", "/v1/pipelines/%FF/frame.jpg"),
+        ("GET", "/v1/pipelines/door/live.mjpg?fps=many"),
+        ("GET", "/v1/pipelines/door/live.mjpg?fps=-1"),
+        ("POST", "/v1/models/%FF/rollback"),
+        ("GET", "/v2/models/%FF"),
+        ("POST", "/v1/predict?pipeline=%FF&pipeline=door"),
+    ] {
+        let answer = http::ask(port, method, path, &[("Authorization", "Bearer s3cret")], b"")?;
+        ensure!(answer.status == 400 && !answer.error()?.is_empty(), "{path}: {}", answer.text());
+    }
     Ok(())
 }
 

@@ -1,11 +1,13 @@
 //! The HTTP API of a real daemon: asked by hand, by promtool and by other people's clients.
 
+mod browser;
 mod dashboards;
 mod limits;
 mod metrics;
 mod oip;
 mod page;
 mod predict;
+mod releases;
 mod status;
 mod triton;
 

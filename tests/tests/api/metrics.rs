@@ -33,7 +33,8 @@ fn metrics_are_clean_for_promtool_and_say_what_the_daemon_does() -> Result<()> {
         bench.folder.write(&format!("board/{path}"), text)?;
     }
     let model = bench::brightness(&bench.folder, BRIGHTNESS, &onnx::brightness(13))?;
-    let door = bench::pipeline("door", BRIGHTNESS, bench::TEN_A_SECOND, "");
+    let gate = "gate = { every = 2 }";
+    let door = bench::pipeline("door", BRIGHTNESS, bench::TEN_A_SECOND, gate);
     let board = "[telemetry]\nevery_s = 1\nsysroot = \"board\"\n";
     let daemon = bench.start(&[board, &api(""), &model, &door].concat())?;
     let port = daemon.api_port()?;
@@ -49,6 +50,7 @@ fn metrics_are_clean_for_promtool_and_say_what_the_daemon_does() -> Result<()> {
     let value = |name: &str| found.get(name).copied().with_context(|| format!("no {name}"));
     for (name, least) in [
         ("vedette_pipeline_frames_inferred_total{pipeline=\"door\"}", 3.0),
+        ("vedette_pipeline_frames_skipped_total{pipeline=\"door\"}", 1.0),
         ("vedette_pipeline_stage_seconds_count{pipeline=\"door\",stage=\"inference\"}", 3.0),
         ("vedette_pipeline_latency_seconds_bucket{pipeline=\"door\",le=\"+Inf\"}", 3.0),
         ("vedette_mqtt_connected", 1.0),

@@ -4,9 +4,13 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 
 use anyhow::{Context as _, Result, ensure};
-use tests::{Folder, PATIENCE, http};
+use tests::bench::{self, BRIGHTNESS};
+use tests::{Daemon, Folder, PATIENCE, http, onnx};
 
-use crate::daemon;
+use crate::{api, daemon};
+
+/// Half of how long a picture is waited for.
+const SOON: std::time::Duration = std::time::Duration::from_secs(5);
 
 #[test]
 fn the_page_and_all_of_its_parts_come_from_the_device_alone() -> Result<()> {
@@ -41,7 +45,7 @@ fn a_viewer_sees_pictures_that_move_and_a_missing_pipeline_is_named() -> Result<
     let (mut daemon, port) = daemon(&folder, "")?;
     let missing = http::get(port, "/v1/pipelines/roof/frame.jpg")?;
     assert_eq!(missing.status, 404);
-    assert_eq!(missing.error()?, "no pipeline `roof`; there are: door");
+    assert_eq!(missing.error()?, "there is no pipeline `roof`; there are: door");
     let one = http::get(port, "/v1/pipelines/door/frame.jpg")?;
     assert_eq!((one.status, one.headers["content-type"].as_str()), (200, "image/jpeg"));
     assert!(one.body.starts_with(&[0xff, 0xd8]) && one.body.ends_with(&[0xff, 0xd9]));
@@ -68,6 +72,26 @@ fn a_fifth_viewer_is_told_to_wait_and_gets_the_place_of_one_who_left() -> Result
     let began = std::time::Instant::now();
     while Stream::open(port).is_err() {
         ensure!(began.elapsed() < PATIENCE, "the place is not given to another");
+        std::thread::yield_now();
+    }
+    assert_eq!(daemon.stop()?.code, Some(0));
+    Ok(())
+}
+
+#[test]
+fn a_viewer_who_leaves_a_camera_that_is_away_gives_the_place_back_at_once() -> Result<()> {
+    let folder = Folder::new()?;
+    let model = bench::brightness(&folder, BRIGHTNESS, &onnx::brightness(13))?;
+    let source = "kind = \"replay\", path = \"missing\", rate_hz = 10";
+    let door = bench::pipeline("door", BRIGHTNESS, source, "");
+    let mut daemon = Daemon::start(&folder, &[bench::head(), api(""), model, door].concat())?;
+    let port = daemon.api_port()?;
+    let mut viewers = (0..4).map(|_| Stream::open(port)).collect::<Result<Vec<_>>>()?;
+    ensure!(Stream::open(port).is_err(), "there is no bound");
+    viewers.pop();
+    let began = std::time::Instant::now();
+    while Stream::open(port).is_err() {
+        ensure!(began.elapsed() < SOON, "the place is kept for who left");
         std::thread::yield_now();
     }
     assert_eq!(daemon.stop()?.code, Some(0));

@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::json;
-use tests::{Daemon, Folder, bench, http, places};
+use tests::{Bench, Daemon, Folder, PATIENCE, bench, http, places};
 
 use crate::{api, daemon as small};
 
@@ -43,6 +43,26 @@ fn a_picture_is_answered_with_what_the_pipeline_would_publish() -> Result<()> {
     assert_eq!(coded["detections"], raw["detections"]);
     assert_eq!(coded["model"], raw["model"]);
     assert_eq!(daemon.stop()?.code, Some(0));
+    Ok(())
+}
+
+#[test]
+fn a_threshold_that_was_asked_of_the_pipeline_holds_for_a_picture_too() -> Result<()> {
+    let bench = Bench::new()?;
+    let commands = "[commands]\nallow = [\"set\"]\n";
+    let pipeline = bench::pipeline("door", "shapes", bench::TEN_A_SECOND, "");
+    let daemon = bench.start(&[commands, &api(""), &bench::shapes()?, &pipeline].concat())?;
+    let port = daemon.api_port()?;
+    let picture = std::fs::read(places::model("shapes")?.join("golden/square/input.png"))?;
+    let found = || -> Result<usize> {
+        let answer = http::post(port, "/v1/predict", &[], &picture)?.json()?;
+        Ok(answer["detections"].as_array().context("no detections")?.len())
+    };
+    ensure!(found()? > 0, "nothing is found");
+    let body = json!({ "pipeline": "door", "threshold": 1.0 }).to_string();
+    bench.listener.say("vedette/v1/dut/cmd/set/1", body)?;
+    bench.listener.wait_count(&bench.topics.command_result("set", "1"), 1, PATIENCE)?;
+    assert_eq!(found()?, 0);
     Ok(())
 }
 

@@ -8,7 +8,7 @@ use crate::pipeline::meter::Meter;
 /// A count of frames: its family, its help, and where it stands.
 type Count = (&'static str, &'static str, fn(&Counts) -> u64);
 
-const COUNTS: [Count; 5] = [
+const COUNTS: [Count; 6] = [
     ("vedette_pipeline_frames_captured_total", "Frames that the source gave.", |counts| {
         counts.captured
     }),
@@ -21,6 +21,11 @@ const COUNTS: [Count; 5] = [
         "vedette_pipeline_frames_replaced_total",
         "Frames that a newer one replaced before their turn.",
         |counts| counts.replaced,
+    ),
+    (
+        "vedette_pipeline_frames_skipped_total",
+        "Frames that were not worth a run: not the Nth, above a rate, the same again, or nothing moved.",
+        |counts| counts.skipped,
     ),
     (
         "vedette_pipeline_frames_failed_total",

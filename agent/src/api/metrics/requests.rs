@@ -1,10 +1,7 @@
 //! The families of the requests to models.
 
-use std::sync::{Arc, PoisonError};
-
 use super::text::{Kind, Labels, Text};
 use crate::api::Api;
-use crate::api::models::Known;
 use crate::api::work::{Stats, Tally};
 
 /// A step of a request, by its label.
@@ -20,7 +17,7 @@ const STEPS: [Step; 4] = [
 pub(super) fn write(api: &Api, text: &mut Text) {
     let help = "Requests that wait for a run.";
     text.gauge("vedette_infer_waiting", help, Some(api.work.waiting()));
-    let all: Vec<(Arc<Known>, Stats)> = api.shelf.all().into_iter().map(with_stats).collect();
+    let all = api.shelf.counted();
     if all.is_empty() {
         return;
     }
@@ -52,11 +49,6 @@ pub(super) fn write(api: &Api, text: &mut Text) {
     }
 }
 
-fn with_stats(model: Arc<Known>) -> (Arc<Known>, Stats) {
-    let stats = model.stats.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    (model, stats)
-}
-
-fn labels(model: &Known) -> [(&'static str, &str); 2] {
-    [("model", &model.name), ("version", &model.version.version)]
+fn labels((name, version): &(String, String)) -> [(&'static str, &str); 2] {
+    [("model", name), ("version", version)]
 }

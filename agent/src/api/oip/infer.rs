@@ -1,6 +1,6 @@
 //! `POST /v2/models/<model>[/versions/<version>]/infer`.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::Instant;
 
 use axum::body::Body;
@@ -27,12 +27,10 @@ pub(super) async fn infer(
     let mut times = Times::default();
     let answered = run(&api, &model, &headers, body, began, &mut times).await;
     let now_ms = jiff::Timestamp::now().as_millisecond();
-    let mut stats = model.stats.lock().unwrap_or_else(PoisonError::into_inner);
     match &answered {
-        Ok(_) => stats.answered(&Times { whole: began.elapsed(), ..times }, now_ms),
-        Err(_) => stats.refused(began.elapsed(), now_ms),
+        Ok(_) => model.stats().answered(&Times { whole: began.elapsed(), ..times }, now_ms),
+        Err(_) => model.stats().refused(began.elapsed(), now_ms),
     }
-    drop(stats);
     answered
 }
 

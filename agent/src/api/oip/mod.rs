@@ -89,7 +89,7 @@ impl FromRequestParts<Arc<Api>> for Which {
     type Rejection = Refusal;
 
     async fn from_request_parts(parts: &mut Parts, api: &Arc<Api>) -> Result<Self, Refusal> {
-        let path = Path::<Self>::from_request_parts(parts, api).await;
-        path.map(|Path(which)| which).map_err(|error| Refusal::bad(error.body_text()))
+        let Path(which) = Path::<Self>::from_request_parts(parts, api).await?;
+        Ok(which)
     }
 }

@@ -65,7 +65,7 @@ pub(super) async fn index(State(api): State<Arc<Api>>, body: Body) -> Result<Res
 
 pub(super) async fn load(State(api): State<Arc<Api>>, which: Which) -> Result<Response, Refusal> {
     let model = api.shelf.find(&which.model, None).await?;
-    api.work.load(&model);
+    api.work.load(&model)?;
     Ok(StatusCode::OK.into_response())
 }
 

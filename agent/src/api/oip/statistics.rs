@@ -1,7 +1,7 @@
 //! The statistics extension: how many requests each version of a model had, and where their time
 //! went.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::State;
@@ -12,8 +12,7 @@ use serde::Serialize;
 use super::Which;
 use crate::api::Api;
 use crate::api::answer::{Refusal, json};
-use crate::api::models::Known;
-use crate::api::work::Tally;
+use crate::api::work::{Stats, Tally};
 
 #[derive(Debug, Serialize)]
 struct Statistics {
@@ -76,17 +75,20 @@ pub(super) async fn all(State(api): State<Arc<Api>>) -> Response {
         // One that cannot be read has none.
         drop(api.shelf.find(name, None).await);
     }
-    let model_stats = api.shelf.all().iter().map(|model| of(model)).collect();
+    let counted = api.shelf.counted();
+    let model_stats =
+        counted.into_iter().map(|((name, version), stats)| of(name, version, stats)).collect();
     json(StatusCode::OK, &Statistics { model_stats })
 }
 
 pub(super) async fn model(State(api): State<Arc<Api>>, which: Which) -> Result<Response, Refusal> {
     let model = api.shelf.find(&which.model, which.version.as_deref()).await?;
-    Ok(json(StatusCode::OK, &Statistics { model_stats: vec![of(&model)] }))
+    let (name, version) = (model.name.clone(), model.version.version.clone());
+    let stats = api.shelf.counted().remove(&(name.clone(), version.clone())).unwrap_or_default();
+    Ok(json(StatusCode::OK, &Statistics { model_stats: vec![of(name, version, stats)] }))
 }
 
-fn of(model: &Known) -> ModelStatistics {
-    let stats = model.stats.lock().unwrap_or_else(PoisonError::into_inner).clone();
+fn of(name: String, version: String, stats: Stats) -> ModelStatistics {
     let batch = |(requests, tally): (&usize, &Tally)| BatchStatistics {
         batch_size: *requests,
         compute_input: Count::default(),
@@ -94,8 +96,8 @@ fn of(model: &Known) -> ModelStatistics {
         compute_output: Count::default(),
     };
     ModelStatistics {
-        name: model.name.clone(),
-        version: model.version.version.clone(),
+        name,
+        version,
         last_inference: stats.last_ms,
         inference_count: stats.items,
         execution_count: stats.runs,

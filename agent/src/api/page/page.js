@@ -1,7 +1,7 @@
 "use strict";
 // The device's page. It asks the routes that programs may ask too; nothing comes from anywhere else.
 
-const STATUS_MS = 2000, HISTORY_MS = 10000, LIVE_FPS = 10, SPAN_MS = 15 * 60 * 1000;
+const STATUS_MS = 2000, ANSWER_MS = 8000, HISTORY_MS = 10000, LIVE_FPS = 10, SPAN_MS = 15 * 60 * 1000;
 const $ = (id) => document.getElementById(id);
 let token = "", inferred = new Map(), away = false;
 
@@ -17,10 +17,18 @@ function make(tag, options = {}, ...children) {
   return made;
 }
 
-async function ask(path, options = {}) {
-  const answer = await fetch(path, { signal: AbortSignal.timeout(8000), ...options });
+class Refused extends Error {
+  constructor(status, message) {
+    super(message || `answer ${status}`);
+    this.status = status;
+  }
+}
+
+/** Asks for JSON. What only shows something is not waited for longer than the next time it is asked. */
+async function ask(path, options = { signal: AbortSignal.timeout(ANSWER_MS) }) {
+  const answer = await fetch(path, options);
   const body = await answer.json().catch(() => ({}));
-  if (!answer.ok && answer.status !== 503) throw new Error(body.error || `answer ${answer.status}`);
+  if (!answer.ok) throw new Refused(answer.status, body.error);
   return body;
 }
 
@@ -72,14 +80,15 @@ function pipelineUpdate(card, one, slow) {
   const fps = before && one.inferred >= before.count ? ((one.inferred - before.count) * 1000) / (now - before.at) : null;
   inferred.set(one.name, { count: one.inferred, at: now });
   const state = one.paused ? "paused" : one.last_inferred_ms === null ? "no frame yet" : `last frame ${(one.last_inferred_ms / 1000).toFixed(1)} s ago`;
+  const recent = one.recent;
   const why = slow.find((found) => found.pipeline === one.name)?.why;
   card.lastChild.replaceChildren(
     figures([
       ["frames a second", number(fps)],
-      ["run, mean", number(one.steps.inference_ms, 1, " ms")],
-      ["latency, mean", number(one.steps.latency_ms, 1, " ms")],
-      ["inferred", String(one.inferred)],
-      ["replaced", String(one.replaced)],
+      ["run, mean", number(one.steps.inference_ms, 0, " ms")],
+      ["latency, p50", number(recent?.p50_ms, 0, " ms")],
+      ["latency, p95", number(recent?.p95_ms, 0, " ms")],
+      ["replaced lately", recent ? `${recent.replaced} of ${recent.inferred + recent.replaced}` : "–"],
       ["failed", String(one.failed)],
     ]),
     make("p", { class: "soft" }, `${one.model} · ${state}`),
@@ -105,16 +114,39 @@ function modelUpdate(card, one) {
   card.replaceChildren(...lines, button);
 }
 
+/** Asks the person for the token, once; nothing where it is not given. */
+function askToken(slot) {
+  const dialog = $("token-dialog"), field = $("token");
+  $("token-title").textContent = `Roll back ${slot}`;
+  field.value = "";
+  dialog.showModal();
+  return new Promise((given) => {
+    $("token-form").onsubmit = (event) => {
+      event.preventDefault();
+      given(field.value.trim());
+      dialog.close();
+    };
+    $("token-cancel").onclick = () => dialog.close();
+    // However it was closed: what was given first counts.
+    dialog.onclose = () => {
+      field.value = "";
+      given("");
+    };
+  });
+}
+
 async function rollBack(slot) {
-  if (!token) token = prompt("The token of api.token_file, to change something here") || "";
+  token = token || (await askToken(slot));
   if (!token) return;
   $("asked").textContent = `asking for the release before of ${slot} …`;
   try {
+    // As long as it takes: what was begun goes on, whether somebody waits for it or not.
     const done = await ask(`v1/models/${encodeURIComponent(slot)}/rollback`, { method: "POST", headers: { Authorization: `Bearer ${token}` } });
     $("asked").textContent = done.lines.join("; ");
   } catch (error) {
-    token = "";
-    $("asked").textContent = `Not rolled back: ${error.message}`;
+    // A token that was not refused is asked for once.
+    if (error.status === 401 || error.status === 403) token = "";
+    $("asked").textContent = error.status === 408 ? `${slot}: not done yet; it goes on, and is seen above once it is done` : `Not rolled back: ${error.message}`;
   }
 }
 

@@ -7,11 +7,12 @@
 
 mod lane;
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::Instant;
 
 use axum::Router;
 use axum::body::Body;
+use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -21,10 +22,10 @@ use base64::prelude::BASE64_STANDARD;
 use serde::Deserialize;
 use wire::{FrameInfo, ModelRef, Observation, Timings};
 
-use super::Api;
 use super::answer::{Refusal, json};
 use super::models::Known;
 use super::work::Times;
+use super::{Api, Pipeline};
 use crate::pipeline::frame::Frame;
 use crate::pipeline::postprocess::{Findings, ModelFacts, PostprocessSpec};
 use crate::pipeline::preprocess::{Placement, Preprocess};
@@ -58,20 +59,21 @@ struct Input {
 
 async fn predict(
     State(api): State<Arc<Api>>,
-    which: Result<Query<Which>, axum::extract::rejection::QueryRejection>,
+    which: Result<Query<Which>, QueryRejection>,
     body: Body,
 ) -> Result<Response, Refusal> {
     let began = Instant::now();
-    let Query(which) = which.map_err(|error| Refusal::bad(error.body_text()))?;
+    let Query(which) = which?;
     let taken = api.room.take(body).await?;
     let (picture, named) = picture_of(&taken.bytes)?;
-    let pipeline = pipeline(&api, named.or(which.pipeline))?;
+    let pipeline = match named.or(which.pipeline) {
+        Some(name) => api.pipeline(&name)?,
+        None => only(&api)?,
+    };
     let model = api.shelf.find(&pipeline.model, None).await?;
-    let answered = answer(&api, &model, &pipeline.name, picture, began).await;
+    let answered = answer(&api, &model, pipeline, picture, began).await;
     if answered.is_err() {
-        let now_ms = jiff::Timestamp::now().as_millisecond();
-        let mut stats = model.stats.lock().unwrap_or_else(PoisonError::into_inner);
-        stats.refused(began.elapsed(), now_ms);
+        model.stats().refused(began.elapsed(), jiff::Timestamp::now().as_millisecond());
     }
     answered
 }
@@ -101,45 +103,25 @@ fn picture_of(body: &[u8]) -> Result<(Vec<u8>, Option<String>), Refusal> {
 const EXPECTED: &str =
     "expected a JPEG or PNG picture, or {\"input\": {\"image\": \"<base64 of one>\"}}";
 
-/// The pipeline of this name, or the only one.
-fn pipeline(api: &Api, name: Option<String>) -> Result<Named, Refusal> {
-    let all = &api.view.pipelines;
-    let found = match &name {
-        Some(name) => all.iter().find(|one| *one.open.name == **name),
-        None if all.len() == 1 => all.first(),
-        None => None,
-    };
-    let names = || {
-        let names: Vec<&str> = all.iter().map(|one| &*one.open.name).collect();
-        if names.is_empty() { "none".to_owned() } else { names.join(", ") }
-    };
-    match (found, name) {
-        (Some(found), _) => {
-            Ok(Named { name: found.open.name.to_string(), model: found.model.clone() })
-        }
-        (None, Some(name)) => Err(Refusal::not_found(format!(
-            "there is no pipeline `{name}`; there are: {}",
-            names()
+/// The only pipeline.
+fn only(api: &Api) -> Result<&Pipeline, Refusal> {
+    match api.view.pipelines.as_slice() {
+        [only] => Ok(only),
+        _ => Err(Refusal::bad(format!(
+            "which pipeline? Expected `pipeline`, one of: {}",
+            api.pipeline_names()
         ))),
-        (None, None) => {
-            Err(Refusal::bad(format!("which pipeline? Expected `pipeline`, one of: {}", names())))
-        }
     }
-}
-
-struct Named {
-    name: String,
-    model: String,
 }
 
 async fn answer(
     api: &Api,
     model: &Arc<Known>,
-    pipeline: &str,
+    pipeline: &Pipeline,
     picture: Vec<u8>,
     began: Instant,
 ) -> Result<Response, Refusal> {
-    let spec = postprocess(model, pipeline)?;
+    let spec = postprocess(model, &pipeline.open.name)?;
     let known = model.clone();
     // Decoding takes milliseconds: other requests go on meanwhile.
     let prepared = tokio::task::spawn_blocking(move || prepare(&known, picture)).await;
@@ -152,13 +134,14 @@ async fn answer(
     let findings = understand(
         model,
         spec.as_ref(),
-        lane::Answered::new(&inputs, &ran.outputs),
+        pipeline.open.door.threshold(),
+        &lane::Answered::new(&inputs, &ran.outputs),
         &prepared.placement,
     )?;
     let millis = |time: std::time::Duration| time.as_secs_f32() * 1000.0;
     let observation = Observation {
         envelope: api.view.said.envelope("vedette/observation/1", 0),
-        pipeline: pipeline.into(),
+        pipeline: (&*pipeline.open.name).into(),
         frame: prepared.frame,
         model: ModelRef {
             name: model.folder.name.as_str().into(),
@@ -190,10 +173,7 @@ async fn answer(
         output: understanding.elapsed(),
         items: 1,
     };
-    let now_ms = jiff::Timestamp::now().as_millisecond();
-    let mut stats = model.stats.lock().unwrap_or_else(PoisonError::into_inner);
-    stats.answered(&times, now_ms);
-    drop(stats);
+    model.stats().answered(&times, jiff::Timestamp::now().as_millisecond());
     Ok(response)
 }
 
@@ -227,7 +207,7 @@ fn prepare(model: &Known, mut file: Vec<u8>) -> Result<Prepared, Refusal> {
         .map_err(|error| Refusal::bad(format!("{}; {EXPECTED}", report::chain(&error))))?;
     let mut preprocess =
         Preprocess::new(spec).map_err(|error| Refusal::bad(report::chain(&error)))?;
-    let (input, placement) = lane::filled(&signature.inputs[0], |elements| {
+    let (input, placement) = lane::filled(signature, |elements| {
         preprocess.run(&frame, elements).map_err(|error| report::chain(&error))
     })
     .map_err(Refusal::bad)?;
@@ -238,7 +218,8 @@ fn prepare(model: &Known, mut file: Vec<u8>) -> Result<Prepared, Refusal> {
 fn understand(
     model: &Known,
     spec: &dyn PostprocessSpec,
-    lane: lane::Answered,
+    threshold: Option<f32>,
+    lane: &lane::Answered,
     placement: &Placement,
 ) -> Result<Findings, Refusal> {
     let folder = &model.folder;
@@ -252,7 +233,9 @@ fn understand(
     };
     let wrong = |error: &dyn std::error::Error| Refusal::bad(report::chain(error));
     let mut postprocess = spec.build(&facts).map_err(|error| wrong(&error))?;
+    // What was asked of the pipeline holds here too.
+    postprocess.set_threshold(threshold);
     let mut findings = Findings::default();
-    postprocess.run(&lane, 0, placement, &mut findings).map_err(|error| wrong(&error))?;
+    postprocess.run(lane, 0, placement, &mut findings).map_err(|error| wrong(&error))?;
     Ok(findings)
 }

@@ -44,10 +44,11 @@ pub(super) fn together(engine: &dyn Engine, jobs: &VecDeque<Job>, items_max: usi
     Together { jobs: count, full: items >= items_max, can: true }
 }
 
-/// Whether every input and output counts items in its first extent, by one name.
+/// Whether every input and output counts items in its first extent, by one name. Extents without a name may each be
+/// another.
 pub(in crate::api) fn takes_batches(signature: &Signature) -> bool {
     let first = |dims: &[Dim]| match dims.first() {
-        Some(Dim::Free(name)) => Some(name.clone()),
+        Some(Dim::Free(name)) if !name.is_empty() => Some(name.clone()),
         _ => None,
     };
     let mut tensors = signature.inputs.iter().chain(&signature.outputs);
@@ -109,4 +110,32 @@ fn joined(engine: &dyn Engine, jobs: &[Job]) -> Result<Option<Vec<Vec<Value>>>, 
         parts.iter_mut().zip(split).for_each(|(part, value)| part.push(value));
     }
     Ok(Some(parts))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pipeline::tensor::{Element, TensorSpec};
+
+    fn tensor(dims: &[Dim]) -> TensorSpec {
+        TensorSpec { name: "x".to_owned(), element: Element::F32, dims: dims.to_vec() }
+    }
+
+    #[test]
+    fn only_extents_of_one_name_are_a_batch() {
+        let free = |name: &str| Dim::Free(name.to_owned());
+        for (input, output, batches) in [
+            (vec![free("n"), Dim::Fixed(3)], vec![free("n")], true),
+            (vec![free("n"), Dim::Fixed(3)], vec![free("m")], false),
+            (vec![free("n"), Dim::Fixed(3)], vec![Dim::Fixed(1)], false),
+            (vec![free(""), Dim::Fixed(3)], vec![free("")], false),
+            (vec![Dim::Fixed(1)], vec![Dim::Fixed(1)], false),
+            (vec![], vec![free("n")], false),
+        ] {
+            let signature =
+                Signature { inputs: vec![tensor(&input)], outputs: vec![tensor(&output)] };
+            assert_eq!(takes_batches(&signature), batches, "{input:?} {output:?}");
+        }
+        assert!(!takes_batches(&Signature::default()));
+    }
 }

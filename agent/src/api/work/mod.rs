@@ -98,20 +98,26 @@ impl Work {
             return Err(Refusal::unavailable("the daemon is ending", 1));
         }
         state.queue.push(model, job)?;
-        if state.runners < self.settings.runners {
-            let worker = self.clone();
-            let name = format!("infer {}", state.runners);
-            let started = std::thread::Builder::new().name(name).spawn(move || worker.work());
-            match started {
-                Ok(_) => state.runners += 1,
-                Err(error) if state.runners == 0 => {
-                    return Err(Refusal::unavailable(format!("no thread to run it: {error}"), 1));
-                }
-                Err(_) => {}
-            }
-        }
+        self.hire(&mut state)?;
         drop(state);
         self.bell.notify_one();
+        Ok(())
+    }
+
+    /// Starts another runner, where there may be one more: one is enough, where the system has no thread for two.
+    fn hire(self: &Arc<Self>, state: &mut State) -> Result<(), Refusal> {
+        if state.runners >= self.settings.runners {
+            return Ok(());
+        }
+        let worker = self.clone();
+        let name = format!("infer {}", state.runners);
+        match std::thread::Builder::new().name(name).spawn(move || worker.work()) {
+            Ok(_) => state.runners += 1,
+            Err(error) if state.runners == 0 => {
+                return Err(Refusal::unavailable(format!("no thread to run it: {error}"), 1));
+            }
+            Err(_) => {}
+        }
         Ok(())
     }
 
@@ -125,11 +131,23 @@ impl Work {
         self.lock().queue.waiting()
     }
 
-    /// Opens the session of `model` where it is not open, for the request that is to come.
-    pub(super) fn load(self: &Arc<Self>, model: &Arc<Known>) {
-        if self.lock().queue.wants_open(model) {
+    /// Opens the session of `model` where it is not open, for the request that is to come. A runner is there from
+    /// then on, which closes it where none comes.
+    ///
+    /// # Errors
+    /// There is no thread for a runner, or the daemon is ending.
+    pub(super) fn load(self: &Arc<Self>, model: &Arc<Known>) -> Result<(), Refusal> {
+        let mut state = self.lock();
+        if state.ended {
+            return Err(Refusal::unavailable("the daemon is ending", 1));
+        }
+        self.hire(&mut state)?;
+        let wants = state.queue.wants_open(model, Instant::now());
+        drop(state);
+        if wants {
             self.open(model.clone());
         }
+        Ok(())
     }
 
     /// Closes the session of `model`; the next request opens it again.
@@ -235,9 +253,7 @@ impl Work {
             jobs.iter().map(|_| Err(refusal.clone())).collect()
         });
         let ran = began.elapsed();
-        let mut stats = model.stats.lock().unwrap_or_else(PoisonError::into_inner);
-        stats.ran(jobs.len(), ran);
-        drop(stats);
+        model.stats().ran(jobs.len(), ran);
         for (job, outputs) in jobs.into_iter().zip(inferred) {
             let queued = began.saturating_duration_since(job.asked);
             // Whoever waited for it may be gone.

@@ -192,8 +192,7 @@ impl Queue {
     }
 
     /// Whether somebody must open `model`, which counts as being opened from now on.
-    pub(super) fn wants_open(&mut self, model: &Arc<Known>) -> bool {
-        let now = Instant::now();
+    pub(super) fn wants_open(&mut self, model: &Arc<Known>, now: Instant) -> bool {
         let line = self.line(model, now);
         let wants = matches!(line.session, Session::Closed | Session::Failed { .. });
         if wants {
@@ -239,22 +238,18 @@ impl Queue {
         }
     }
 
-    /// Closes what nobody asked for in a long time. What is to be dropped.
+    /// Closes what nobody asked for in a long time, and forgets its line. What is to be dropped.
     pub(super) fn idle(&mut self, now: Instant) -> Vec<Arc<dyn Engine>> {
-        let idle = |line: &Line| {
+        let idle = |line: &mut Line| {
             let long = now.saturating_duration_since(line.used) >= IDLE;
-            long && line.jobs.is_empty() && line.running == 0
+            let rests = !matches!(line.session, Session::Opening(_));
+            long && rests && line.jobs.is_empty() && line.running == 0
         };
-        let open = self.lines.iter_mut().filter(|line| idle(line));
-        let closed =
-            open.filter_map(|line| match std::mem::replace(&mut line.session, Session::Closed) {
-                Session::Open(engine) => Some(engine),
-                other => {
-                    line.session = other;
-                    None
-                }
-            });
-        closed.collect()
+        let open = |line: Line| match line.session {
+            Session::Open(engine) => Some(engine),
+            _ => None,
+        };
+        self.lines.extract_if(.., idle).filter_map(open).collect()
     }
 
     /// Everything that waits, which will not be run.
@@ -269,10 +264,8 @@ impl Line {
         let before = self.jobs.len();
         self.jobs.retain(|job| !job.reply.is_closed());
         let gone = before - self.jobs.len();
-        if gone > 0
-            && let Ok(mut stats) = self.model.stats.lock()
-        {
-            stats.cancelled(gone);
+        if gone > 0 {
+            self.model.stats().cancelled(gone);
         }
     }
 }
@@ -280,3 +273,6 @@ impl Line {
 fn cannot_open(why: &str) -> Refusal {
     Refusal::unavailable(format!("the model cannot be opened: {why}"), 10)
 }
+
+#[cfg(test)]
+mod tests;

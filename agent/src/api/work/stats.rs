@@ -13,13 +13,17 @@ pub(in crate::api) struct Tally {
 
 impl Tally {
     fn add(&mut self, time: Duration) {
-        self.count += 1;
-        self.time += time;
+        self.join(Self { count: 1, time });
+    }
+
+    fn join(&mut self, other: Self) {
+        self.count += other.count;
+        self.time += other.time;
     }
 }
 
 /// See the module.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(in crate::api) struct Stats {
     /// Requests that were answered well, from their arrival to their answer.
     pub(in crate::api) success: Tally,
@@ -63,7 +67,7 @@ impl Stats {
         self.batches.entry(requests).or_default().add(time);
     }
 
-    pub(super) fn cancelled(&mut self, count: usize) {
+    pub(in crate::api) fn cancelled(&mut self, count: usize) {
         self.cancelled += u64::try_from(count).unwrap_or(0);
     }
 
@@ -82,5 +86,45 @@ impl Stats {
     pub(in crate::api) fn refused(&mut self, time: Duration, now_ms: i64) {
         self.fail.add(time);
         self.last_ms = now_ms;
+    }
+
+    /// Counts what `other` has counted, too.
+    pub(in crate::api) fn add(&mut self, other: &Self) {
+        self.success.join(other.success);
+        self.fail.join(other.fail);
+        self.queue.join(other.queue);
+        self.input.join(other.input);
+        self.infer.join(other.infer);
+        self.output.join(other.output);
+        self.items += other.items;
+        self.runs += other.runs;
+        for (requests, tally) in &other.batches {
+            self.batches.entry(*requests).or_default().join(*tally);
+        }
+        self.cancelled += other.cancelled;
+        self.last_ms = self.last_ms.max(other.last_ms);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_two_files_of_one_version_did_is_counted_together() {
+        let second = Duration::from_secs(1);
+        let mut one = Stats::default();
+        one.ran(2, second);
+        one.answered(&Times { whole: second, ran: second, items: 3, ..Times::default() }, 70);
+        one.cancelled(4);
+        let mut both = one.clone();
+        let mut other = Stats::default();
+        other.ran(2, second);
+        other.refused(second, 50);
+        both.add(&other);
+        let tally = |count, seconds| Tally { count, time: second * seconds };
+        let batches = BTreeMap::from([(2, tally(2, 2))]);
+        let expected = Stats { runs: 2, fail: tally(1, 1), batches, ..one };
+        assert_eq!(both, expected);
     }
 }

@@ -104,6 +104,7 @@ impl Lookout {
         if wanted {
             self.shown = Some(now);
         }
+        health.admitted();
         true
     }
 }
@@ -130,9 +131,14 @@ mod tests {
         for (frame, bright) in [7, 7, 8, 8, 7].into_iter().enumerate() {
             let at = Duration::from_millis(100 * u64::try_from(frame).unwrap());
             admitted.push(lookout.admits(&grey(at, lookout.began, bright), &door, &health));
+            // Nobody infers: that nothing new is seen does not make up for it.
+            assert_eq!(health.looked_ago(), None);
         }
         assert_eq!(admitted, [true, false, true, false, true]);
-        assert_eq!(health.counts().skipped, 2);
+        health.inferred(Duration::ZERO, Duration::ZERO, 0);
+        assert!(!lookout.admits(&grey(Duration::from_secs(1), lookout.began, 7), &door, &health));
+        assert!(health.looked_ago().is_some());
+        assert_eq!(health.counts().skipped, 3);
     }
 
     #[test]
