@@ -13,7 +13,7 @@ use tests::bench::{self, BRIGHTNESS, RUNNING};
 use tests::heard::observation;
 use tests::{Broker, Daemon, Durable, Folder, PATIENCE, onnx};
 use vedette::mqtt::{self, Address, Link, MqttSettings};
-use vedette::outbox::{Class, Limits, RECORD_MAX_BYTES};
+use vedette::outbox::{Class, LIVE, Limits, RECORD_MAX_BYTES};
 use vedette::said::Said;
 use vedette::stop::Stop;
 use vedette::supervisor::Supervisor;
@@ -32,6 +32,11 @@ struct Device {
 
 impl Device {
     fn new(urls: &[String], max_bytes: u64) -> Result<Self> {
+        Self::paced(urls, max_bytes, Duration::from_millis(1))
+    }
+
+    /// One with `replay_pause` between two records of stored telemetry.
+    fn paced(urls: &[String], max_bytes: u64, replay_pause: Duration) -> Result<Self> {
         let folder = Folder::new()?;
         let brokers: Result<Vec<Address>, String> =
             urls.iter().map(|url| Address::parse(url)).collect();
@@ -45,11 +50,7 @@ impl Device {
             keep_alive: KEEP_ALIVE,
             queue: 300,
             acknowledged: true,
-            limits: Limits {
-                max_bytes,
-                max_age: Duration::from_secs(3600),
-                replay_pause: Duration::from_millis(1),
-            },
+            limits: Limits { max_bytes, max_age: Duration::from_secs(3600), replay_pause },
         };
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
@@ -65,6 +66,19 @@ impl Device {
         let wait = reached.wait_for(|now| now.up && now.count >= count);
         self.runtime.block_on(async { tokio::time::timeout(PATIENCE, wait).await })??;
         Ok(())
+    }
+
+    /// Waits until the oldest of what waits is older than `age`.
+    fn aged(&self, age: Duration) -> Result<()> {
+        let deadline = Instant::now() + age + PATIENCE;
+        self.runtime.block_on(async {
+            let mut ticks = tokio::time::interval(Duration::from_millis(10));
+            while self.link.store_figures().oldest_age_s.is_none_or(|old| old <= age.as_secs()) {
+                ensure!(Instant::now() < deadline, "young: {:?}", self.link.store_figures());
+                ticks.tick().await;
+            }
+            Ok(())
+        })
     }
 
     /// Waits until the broker has acknowledged everything.
@@ -162,6 +176,42 @@ fn twenty_thousand_records_survive_a_broker_that_is_restarted_at_random() -> Res
     }
     let figures = device.link.store_figures();
     assert_eq!((figures.dropped, figures.damaged), ([0; 4], 0), "seed {seed}");
+    device.end()
+}
+
+#[test]
+fn stored_telemetry_is_replayed_in_order_at_its_pace_and_what_is_live_goes_before_it() -> Result<()>
+{
+    const STORED: u64 = 40;
+    const PAUSE: Duration = Duration::from_millis(50);
+    let mut broker = Broker::with(None, true)?;
+    let listener = Durable::start(broker.port())?;
+    broker.stop()?;
+    let device = Device::paced(&[broker.url()], 1 << 20, PAUSE)?;
+    let publish = |number: u64| {
+        let body = number.to_string().into_bytes();
+        device.link.publish(Class::Telemetry, &topic("telemetry"), body);
+    };
+    (1..=STORED).for_each(publish);
+    device.aged(LIVE)?;
+    broker.restart()?;
+    device.connected(1)?;
+    let began = Instant::now();
+    publish(STORED + 1);
+    device.all_acknowledged(PATIENCE)?;
+    // One pause less than there are records; the first may have gone before this looked at the clock.
+    let least = PAUSE * u32::try_from(STORED - 3)?;
+    ensure!(began.elapsed() >= least, "{:?} is faster than its pace", began.elapsed());
+    let replay = Topics::new("dut")?.replay(&topic("telemetry"));
+    let heard = listener.wait("the last", PATIENCE, |messages| {
+        messages
+            .iter()
+            .any(|(topic, body)| *topic == replay && *body == STORED.to_string().as_bytes())
+    })?;
+    assert_eq!(numbers(&heard, &replay)?.0, (1..=STORED).collect::<Vec<_>>());
+    assert_eq!(numbers(&heard, &topic("telemetry"))?.0, [STORED + 1]);
+    let place = |name: &str| heard.iter().rposition(|(topic, _)| topic == name);
+    ensure!(place(&topic("telemetry")) < place(&replay), "what is live waited for what is old");
     device.end()
 }
 
