@@ -47,7 +47,9 @@ bill_of_materials() {
         cargo cyclonedx --quiet --manifest-path "$ROOT/$package/Cargo.toml" --format json --spec-version 1.5 \
             --target "$2" --override-filename "$binary.cdx" >&2
         # It is written beside every manifest of the workspace; one is wanted.
-        mv "$ROOT/$package/$binary.cdx.json" "$1/"
+        # Our own crates are named by where they lie on this machine: by the house's name instead.
+        sed "s|file://$ROOT/|file:///vedette/|g; s|file://$ROOT|file:///vedette|g" "$ROOT/$package/$binary.cdx.json" \
+            >"$1/$binary.cdx.json"
         rm -f "$ROOT"/*/"$binary.cdx.json"
     done
 }

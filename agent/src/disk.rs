@@ -1,8 +1,10 @@
 //! Files that survive a power cut. The one place that renames, and the one that locks the state directory.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use rustix::fs::{FlockOperation, flock};
 
@@ -162,6 +164,40 @@ fn parent(path: &Path) -> &Path {
     }
 }
 
+/// A folder for what is not kept, of this account alone, removed when it is dropped.
+#[derive(Debug)]
+pub struct Scratch(PathBuf);
+
+impl Scratch {
+    /// Makes one among the system's temporary files, named after what it is `of`.
+    ///
+    /// # Errors
+    /// [`DiskError::File`], also where something has its name already: there that may be somebody else's.
+    pub fn new(of: &str) -> Result<Self, DiskError> {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("vedette-{of}-{}-{count}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        DirBuilder::new().mode(0o700).create(&path).map_err(failed("create", &path))?;
+        Ok(Self(path))
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // What is left there is gone at the next boot.
+        if let Err(error) = std::fs::remove_dir_all(&self.0) {
+            tracing::debug!(folder = %self.0.display(), %error, "cannot remove temporary files");
+        }
+    }
+}
+
 /// The state directory, held by this process until dropped (or dead: the kernel lets go of it).
 #[derive(Debug)]
 pub struct StateDir {
@@ -199,7 +235,21 @@ impl StateDir {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
+
+    #[test]
+    fn a_scratch_folder_is_its_owners_alone_and_goes_with_what_is_in_it() {
+        let (one, other) = (Scratch::new("test").unwrap(), Scratch::new("test").unwrap());
+        assert_ne!(one.path(), other.path());
+        replace(&one.path().join("file"), b"x").unwrap();
+        let mode = one.path().metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o700);
+        let path = one.path().to_owned();
+        drop(one);
+        assert!(!path.exists());
+    }
 
     #[test]
     fn a_replaced_file_holds_the_new_content_and_leaves_nothing_beside_it() {

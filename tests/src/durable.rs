@@ -8,6 +8,7 @@ use anyhow::{Context as _, Result, bail};
 use rumqttc::{Client, Connection, Event, MqttOptions, Outgoing, Packet, QoS};
 
 use crate::PATIENCE;
+use crate::places::patient;
 
 /// Pause between two attempts to reach a broker that is away.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -67,7 +68,7 @@ impl Durable {
         limit: Duration,
         mut level: impl FnMut(&(bool, Messages)) -> bool,
     ) -> Result<Messages> {
-        let deadline = Instant::now() + limit;
+        let deadline = Instant::now() + patient(limit);
         let mut heard = self.shared.heard.lock().unwrap_or_else(PoisonError::into_inner);
         while !level(&heard) {
             let left = deadline.saturating_duration_since(Instant::now());

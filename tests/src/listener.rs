@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, anyhow, bail};
 use rumqttc::{Client, Connection, Event, MqttOptions, Packet, QoS};
 
+use crate::places::patient;
 use crate::{Login, PATIENCE};
 
 /// Everything that devices publish.
@@ -151,7 +152,7 @@ impl Listener {
         limit: Duration,
         mut level: impl FnMut(&Heard) -> Option<T>,
     ) -> Result<T> {
-        let deadline = Instant::now() + limit;
+        let deadline = Instant::now() + patient(limit);
         let mut heard = self.shared.lock();
         loop {
             if let Some(found) = level(&heard) {

@@ -1,6 +1,7 @@
 //! Where the things are that are not made here: the binary, the library, the models.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 
@@ -39,6 +40,13 @@ pub fn onnxruntime() -> Result<PathBuf> {
     })?);
     ensure!(path.is_file(), "VEDETTE_TEST_ORT: there is no file `{}`: {advice}", path.display());
     Ok(path)
+}
+
+/// How long to wait for what should come within `limit`: `VEDETTE_TEST_PATIENCE` times that, where the daemon is
+/// emulated.
+pub(crate) fn patient(limit: Duration) -> Duration {
+    let times = std::env::var("VEDETTE_TEST_PATIENCE").ok().and_then(|times| times.parse().ok());
+    limit.saturating_mul(times.unwrap_or(1))
 }
 
 /// The Python that has other people's clients of the API: `VEDETTE_TEST_PYTHON_API`.

@@ -13,6 +13,8 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 
+use crate::places::patient;
+
 /// Most lines of a log that an error shows: the end is where the trouble is.
 const TAIL_LINES: usize = 40;
 
@@ -88,7 +90,7 @@ impl Process {
 
     /// Waits until `count` lines have `text` in them.
     pub(crate) fn wait_log(&self, text: &str, count: usize, limit: Duration) -> Result<()> {
-        let deadline = Instant::now() + limit;
+        let deadline = Instant::now() + patient(limit);
         let mut said = self.log.lock();
         loop {
             let found = said.text.lines().filter(|line| line.contains(text)).count();
@@ -115,7 +117,7 @@ impl Process {
             return Ok(ended.clone());
         }
         let pidfd = pidfd_open(self.pid()?, PidfdFlags::empty()).context("pidfd_open")?;
-        let deadline = Instant::now() + limit;
+        let deadline = Instant::now() + patient(limit);
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             let left = Timespec::try_from(left).map_err(|_| anyhow!("the limit is too long"))?;

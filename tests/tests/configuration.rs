@@ -85,6 +85,17 @@ fn every_mistake_is_refused_with_its_line_and_what_to_do() -> Result<()> {
 }
 
 #[test]
+fn a_load_that_nothing_would_lower_is_refused() -> Result<()> {
+    let folder = Folder::new()?;
+    let loaded = good(&folder)? + "[pipeline.load]\n";
+    assert_eq!(check(&folder, &loaded)?.code, Some(0));
+    let refused = check(&folder, &(loaded + "[telemetry]\nenabled = false\n"))?;
+    assert_eq!(refused.code, Some(78));
+    assert!(refused.log.contains("[pipeline.load] acts on its readings"), "{}", refused.log);
+    Ok(())
+}
+
+#[test]
 fn a_missing_configuration_is_named() -> Result<()> {
     let folder = Folder::new()?;
     let ended = Launch::test(&folder, &["run", "--config", "missing.toml"])?

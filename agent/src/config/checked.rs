@@ -226,6 +226,10 @@ fn read(top: Section<'_>, mistakes: &Mistakes) -> Option<Config> {
     let sinks = sinks(&top, mqtt.is_some());
     let idle = api.is_some() || (mqtt.is_some() && telemetry.is_some());
     let pipelines = pipelines(&top, &models, &sinks, mqtt.is_some(), idle);
+    let loads = |pipeline: &PipelineConfig| pipeline.analysis.load.is_some();
+    if telemetry.is_none() && pipelines.iter().flatten().any(loads) {
+        top.mistake("telemetry", "is disabled, and [pipeline.load] acts on its readings");
+    }
     top.finish();
     let models = models.into_iter().filter_map(|(_, model)| model).collect();
     let sinks = sinks.into_iter().filter_map(|(_, sink)| sink).collect();

@@ -377,6 +377,17 @@ fn known(word: &str, names: &[&str]) -> String {
     }
 }
 
+/// `number` with the digits that scores, places and tensors have.
+#[expect(
+    clippy::as_conversions,
+    clippy::cast_possible_truncation,
+    reason = "f64 to f32: digits beyond the seventh are noise"
+)]
+#[must_use]
+pub fn narrow(number: f64) -> f32 {
+    number as f32
+}
+
 #[cfg(test)]
 pub(crate) mod tests {
     use super::super::tree::parse;

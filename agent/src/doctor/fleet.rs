@@ -34,6 +34,7 @@ fn said(settings: &UpdateSettings, expires: Option<Timestamp>) -> String {
 fn wrong(settings: &UpdateSettings, error: &VisitError) -> Finding {
     let root = settings.root.display();
     let todo = match error {
+        VisitError::Scratch(_) => vec!["df /tmp     # is there room?".to_owned()],
         VisitError::Copy { .. } => vec!["sudo vedette doctor".to_owned()],
         VisitError::Http(_) => vec!["sudoedit /etc/vedette/vedette.toml     # [update]".to_owned()],
         VisitError::Trust { source, .. } => match source {

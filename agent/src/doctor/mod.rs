@@ -127,12 +127,9 @@ pub fn examine(patient: &Patient, mut each: impl FnMut(&Finding)) -> bool {
     well
 }
 
-/// Whether this board is one of NVIDIA's, by what it calls its system on a chip.
+/// Whether this board is one of NVIDIA's.
 fn is_jetson() -> bool {
-    let tree = Tree::open(Path::new("/"));
-    tree.ok()
-        .and_then(|tree| sysfs::identity(&tree).soc)
-        .is_some_and(|soc| soc.starts_with("tegra"))
+    Tree::open(Path::new("/")).is_ok_and(|tree| sysfs::is_jetson(&sysfs::identity(&tree)))
 }
 
 /// Waits for `work`, on a runtime of its own.

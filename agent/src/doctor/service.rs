@@ -16,6 +16,8 @@ const PROPERTIES: &str = "LoadState,ActiveState,SubState,UnitFileState,Result,Ex
 const SYSTEMD: &str = "/run/systemd/system";
 /// `ExecMainCode` of a process that ended by itself.
 const EXITED: &str = "1";
+/// `ExecMainCode` where there has been no process.
+const NEVER_RAN: &str = "0";
 
 pub(super) fn check(patient: &Patient) -> Vec<Finding> {
     if !patient.is_service {
@@ -116,6 +118,14 @@ fn ended(
         let why = "the watchdog ended it: an engine or the update path made no progress";
         return (why.to_owned(), vec![restart]);
     }
+    if result == "timeout" {
+        let why = "it was not ready, or not at its end, in the time that systemd gives it";
+        return (why.to_owned(), vec!["systemctl status vedette".to_owned(), restart]);
+    }
+    if code == NEVER_RAN {
+        let why = format!("systemd could not start it ({result})");
+        return (why, vec!["systemctl status vedette".to_owned(), restart]);
+    }
     if code != EXITED {
         let why = if result == "oom-kill" {
             "it was killed: this device had no memory left".to_owned()
@@ -167,6 +177,8 @@ mod tests {
             ("Result=exit-code\nExecMainStatus=203", None, "processor", "file /usr/bin/vedette"),
             ("Result=exit-code\nExecMainStatus=1", None, "ended with 1", "restart"),
             ("Result=watchdog\nExecMainStatus=9", None, "watchdog", "journalctl"),
+            ("Result=timeout\nExecMainCode=2\nExecMainStatus=15", None, "not ready", "status"),
+            ("Result=resources\nExecMainCode=0\nExecMainStatus=0", None, "(resources)", "status"),
             ("Result=oom-kill\nExecMainCode=2\nExecMainStatus=9", None, "memory", "dmesg"),
             ("Result=signal\nExecMainCode=2\nExecMainStatus=11", None, "signal 11", "dmesg"),
         ] {

@@ -4,7 +4,7 @@
 
 use serde_json::{Map, Value, json};
 use wire::topic::{Topics, UNNUMBERED};
-use wire::{Digest, Phase, Verb};
+use wire::{Digest, EventState, Phase, Verb};
 
 use super::has::{Has, Pipeline};
 use super::readings::{EACH, PIPELINE, Reading, SINGLE};
@@ -26,8 +26,8 @@ const PHASES: [Phase; 10] = [
     Phase::Withdrawing,
 ];
 
-/// What an event says of its rule, as [`wire::EventState`] is written.
-const EVENT_STATES: [&str; 3] = ["began", "ended", "happened"];
+/// What an event says of its rule.
+const EVENT_STATES: [EventState; 3] = [EventState::Began, EventState::Ended, EventState::Happened];
 
 /// What Home Assistant calls `device`: letters, digits and `_` only. Names that differ only in other signs get a
 /// digest, so that they stay two.
@@ -173,7 +173,8 @@ impl Entities<'_> {
         if !pipeline.events.is_empty() {
             // An event of a type that is not declared here would be dropped.
             let types = pipeline.events.iter().flat_map(|event| {
-                EVENT_STATES.map(|state| Value::from(format!("{event}_{state}")))
+                EVENT_STATES
+                    .map(|state| format!("{event}_{}", json!(state).as_str().unwrap_or_default()))
             });
             let keys = json!({
                 "stat_t": self.topics.event(name),

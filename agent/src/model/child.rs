@@ -12,17 +12,14 @@
 //! would refuse what is well. `RLIMIT_AS` would count the library's code and every thread's unused stack.
 //! Checked in `tests/model_verify.rs` with models that hang, that take all memory, and that crash.
 
-use std::fs::DirBuilder;
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Resource, Rlimit, Signal, setrlimit};
@@ -32,6 +29,7 @@ use super::folder::ModelFolder;
 use super::golden::{self, Case};
 use super::graph::Policy;
 use crate::config::Mistakes;
+use crate::disk::Scratch;
 use crate::hw::ort::{Options, Provider, Runtime};
 use crate::hw::process;
 use crate::pipeline::engine::{Engine, EngineError, ModelFiles};
@@ -142,11 +140,13 @@ fn said(stderr: &str) -> String {
 /// [`ChildError`]: what happened instead of an answer.
 pub fn ask(program: &Path, request: &Request, time: Duration) -> Result<Answer, ChildError> {
     let deadline = Instant::now() + time;
-    let scratch = Scratch::new().map_err(ChildError::Start)?;
+    // For what it leaves behind when it is ended.
+    let scratch =
+        Scratch::new("child").map_err(|error| ChildError::Start(io::Error::other(error)))?;
     let (mut ours, theirs) = UnixStream::pair().map_err(ChildError::Start)?;
     let mut child = Command::new(program)
         .arg(COMMAND)
-        .env("TMPDIR", &scratch.0)
+        .env("TMPDIR", scratch.path())
         .stdin(Stdio::from(OwnedFd::from(theirs)))
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
@@ -167,28 +167,6 @@ pub fn ask(program: &Path, request: &Request, time: Duration) -> Result<Answer, 
         // It closed its end before it read all: it died.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(broken(status, stderr)),
         Err(error) => Err(ChildError::Start(error)),
-    }
-}
-
-/// A folder for what the child leaves behind when it is ended, removed when this is dropped.
-struct Scratch(PathBuf);
-
-impl Scratch {
-    fn new() -> io::Result<Self> {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("vedette-child-{}-{count}", std::process::id());
-        let path = std::env::temp_dir().join(name);
-        DirBuilder::new().mode(0o700).create(&path)?;
-        Ok(Self(path))
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        if let Err(error) = std::fs::remove_dir_all(&self.0) {
-            tracing::debug!(folder = %self.0.display(), %error, "cannot remove a child's files");
-        }
     }
 }
 

@@ -63,6 +63,16 @@ pub struct StoreFigures {
     pub quarantined: u64,
 }
 
+impl StoreFigures {
+    /// Messages that nobody will have, telemetry aside, of which the next is as good. A store that was set aside
+    /// counts as one: what it held is not known.
+    #[must_use]
+    pub fn lost(&self) -> u64 {
+        let [alarms, events, observations, _] = self.dropped;
+        alarms + events + observations + self.oversized + self.damaged + self.quarantined
+    }
+}
+
 /// A record to be sent now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Taken {

@@ -99,6 +99,8 @@ struct Watch {
     told: Told,
     seen: Seen,
     pipelines: Vec<Followed>,
+    /// Messages that were lost until the sample before.
+    lost: u64,
 }
 
 /// A pipeline, and where it stood at the sample before.
@@ -148,6 +150,7 @@ impl Watch {
             pipelines: pipelines.collect(),
             told,
             seen: ears.seen,
+            lost: 0,
         };
         // Who subscribes hears of every alarm that there is, also of those that are not raised.
         let standing: Vec<Standing> = watch.alarms.standing().cloned().collect();
@@ -166,7 +169,11 @@ impl Watch {
             self.told.pipeline(followed, &summary);
         }
         let refused = self.told.said.refused();
-        let view = View { readings: &readings, pipelines: &views, refused: &refused };
+        let figures = self.told.link.as_ref().map(Link::store_figures);
+        let lost = figures.map(|figures| figures.lost());
+        let before = std::mem::replace(&mut self.lost, lost.unwrap_or_default());
+        let lost = lost.map(|lost| lost.saturating_sub(before));
+        let view = View { readings: &readings, pipelines: &views, refused: &refused, lost };
         for alarm in self.alarms.look(&view, now) {
             log(&alarm);
             self.told.alarm(&alarm, Some(Timestamp::now()));

@@ -2,9 +2,7 @@
 //!
 //! It verifies as the daemon does, from a copy of what the daemon trusts: nothing that is kept changes.
 
-use std::fs::DirBuilder;
 use std::io;
-use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -14,7 +12,7 @@ use super::clock::written;
 use super::http::{Http, HttpError};
 use super::settings::UpdateSettings;
 use super::trust::{Trust, TrustError};
-use crate::disk;
+use crate::disk::{self, DiskError, Scratch};
 
 /// Largest file of what is trusted.
 const FILE_BYTES_MAX: u64 = 8 << 20;
@@ -22,6 +20,9 @@ const FILE_BYTES_MAX: u64 = 8 << 20;
 /// Why the repository does not serve this device.
 #[derive(Debug, thiserror::Error)]
 pub enum VisitError {
+    /// There is no place for a copy.
+    #[error("no place for a copy of what is trusted")]
+    Scratch(#[source] DiskError),
     /// What is trusted could not be copied.
     #[error("cannot copy what is trusted to `{}`", path.display())]
     Copy {
@@ -54,21 +55,19 @@ pub async fn visit(
     let copy = Copy::of(&state_dir.join("tuf"))?;
     let transport = Http::new(&settings.url, &settings.link).map_err(VisitError::Http)?;
     let failed = |source| VisitError::Trust { url: settings.url.clone(), source };
-    let trust = Trust::open(&settings.root, &copy.0, written()).map_err(failed)?;
+    let trust = Trust::open(&settings.root, copy.0.path(), written()).map_err(failed)?;
     let refreshed = trust.refresh(Arc::new(transport), Timestamp::now()).await;
     refreshed.map(|view| view.expires()).map_err(failed)
 }
 
 /// A copy of what is trusted, removed when it is dropped.
-struct Copy(PathBuf);
+struct Copy(Scratch);
 
 impl Copy {
     fn of(trusted: &Path) -> Result<Self, VisitError> {
-        let path = std::env::temp_dir().join(format!("vedette-doctor-{}", std::process::id()));
-        let failed = |source| VisitError::Copy { path: path.clone(), source };
-        // It fails where there is something already: in /tmp that may be somebody else's.
-        DirBuilder::new().mode(0o700).create(&path).map_err(failed)?;
-        let copy = Self(path.clone());
+        let scratch = Scratch::new("doctor").map_err(VisitError::Scratch)?;
+        let path = scratch.path();
+        let failed = |source| VisitError::Copy { path: path.to_owned(), source };
         for folder in ["", "root_history"] {
             let (from, to) = (trusted.join(folder), path.join(folder));
             disk::create_directory(&to).map_err(|error| failed(io::Error::other(error)))?;
@@ -83,13 +82,6 @@ impl Copy {
                 }
             }
         }
-        Ok(copy)
-    }
-}
-
-impl Drop for Copy {
-    fn drop(&mut self) {
-        // What is left in /tmp is gone at the next boot.
-        drop(std::fs::remove_dir_all(&self.0));
+        Ok(Self(scratch))
     }
 }

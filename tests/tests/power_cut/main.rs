@@ -7,6 +7,7 @@
 //! spread evenly, the walk is recorded too and cut at every moment, and from some the real daemon is started.
 
 mod disk;
+mod messages;
 mod recording;
 mod recovery;
 mod states;
@@ -158,6 +159,22 @@ impl Life {
         self.publish("2.0.0", Kind::Good)?;
         self.run(|life| life.look().and_then(|()| life.rests(Some("2.0.0"), None)))?;
         Ok(self)
+    }
+
+    /// The files of the repository.
+    fn targets(&self) -> Result<Vec<PathBuf>> {
+        let entries = std::fs::read_dir(self.fleet.folder().join("repo/targets"))?;
+        entries.map(|entry| Ok(entry?.path())).collect()
+    }
+
+    /// Waits until the device has an offer of which a file does not come.
+    fn waits_for_a_file(&self) -> Result<()> {
+        let topic = self.bench.topics.model_state(BRIGHTNESS);
+        self.bench.listener.wait("a file that does not come", PATIENCE, |messages| {
+            let last = messages.iter().rev().find(|message| message.topic == topic)?;
+            let state: ModelState<'_> = exactly(&last.body).ok()?;
+            (state.phase == Phase::Fetching && state.check_error.is_some()).then_some(())
+        })
     }
 
     fn look(&self) -> Result<()> {
@@ -389,5 +406,34 @@ fn a_power_cut_in_a_refusal_never_commits_what_was_refused() -> Result<()> {
         life.look()?;
         life.rests(Some("2.0.0"), Some(BAD))
     })?;
+    life.cut(&chapter)
+}
+
+#[test]
+fn a_power_cut_in_a_withdrawal_ends_on_the_release_before() -> Result<()> {
+    let mut life = Life::new()?.with_a_release()?;
+    let known = life.targets()?;
+    life.publish("3.0.0", Kind::Good)?;
+    // One of its files is not on the server: the device waits for it, until the release is taken back.
+    let new = life.targets()?.into_iter().filter(|target| !known.contains(target));
+    let missing = new.filter(|target| !target.to_string_lossy().contains('~')).last();
+    let missing = missing.context("3.0.0 has no file of its own")?;
+    let elsewhere = life.fleet.folder().join("missing");
+    std::fs::copy(&missing, &elsewhere)?;
+    std::fs::remove_file(&missing)?;
+    let right: Right = |begin, end| match begin.record.phase {
+        // The bundle that it is walked with has that file.
+        Phase::Fetching => end.version().is_some(),
+        _ => end.version() == Some("2.0.0"),
+    };
+    let chapter = life.record("a withdrawal", right, |life| {
+        life.look()?;
+        life.waits_for_a_file()?;
+        life.fleet.must(&["halt", "repo", BRIGHTNESS, "--keys", "keys"])?;
+        life.look()?;
+        life.rests(Some("2.0.0"), None)
+    })?;
+    std::fs::copy(&elsewhere, &missing)?;
+    life.noted()?;
     life.cut(&chapter)
 }

@@ -168,6 +168,8 @@ impl Reading<'_> {
             "ftruncate" => self.on(call.args[0], |path| {
                 Ok(Step::Resize(path, call.args[1].parse().context("no length")?))
             }),
+            // It asks for writing, and does not wait for the disk: nothing is durable by it.
+            "sync_file_range" => Ok(()),
             "fsync" | "fdatasync" => self.on(call.args[0], |path| Ok(Step::Sync(path))),
             "mkdir" => self.at(None, call.args[0], Step::Directory),
             "mkdirat" => self.at(Some(call.args[0]), call.args[1], Step::Directory),
@@ -319,7 +321,7 @@ impl Reading<'_> {
 }
 
 /// Whether `path`, in a state directory, is the outbox's: a store of its own kind, which no release depends on, and
-/// whose cuts are its own tests'.
+/// whose cuts are those of `messages.rs`.
 pub(crate) fn is_outbox(path: &Path) -> bool {
     let top = path.components().next().map(|part| part.as_os_str().to_string_lossy().into_owned());
     top.is_some_and(|name| name.starts_with("outbox"))

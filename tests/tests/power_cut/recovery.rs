@@ -246,7 +246,7 @@ async fn look(
     let mut view = trust.refresh(transport, Timestamp::now()).await?;
     let Some(rollout) = view.rollout(BRIGHTNESS, "default").await? else { return Ok(None) };
     let refused = store.refusals()?.iter().any(|one| one.release.release == rollout.release);
-    if refused || rollout.counter <= record.floor {
+    if rollout.halted || refused || rollout.counter <= record.floor {
         return Ok(None);
     }
     let (document, bytes) = view.release(&rollout).await?;

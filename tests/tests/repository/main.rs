@@ -38,18 +38,27 @@ fn python_tuf_accepts_every_repository_as_a_newcomer_and_as_a_follower() -> Resu
         fleet.must(&args).map(drop)
     };
     let run = |args: &[&str]| fleet.must(&[args, &keys].concat()).map(drop);
+    let rollout = ["rollout", "repo", "brightness", "2.0.0"];
     type Step<'a> = (&'a str, u32, Box<dyn Fn() -> Result<()> + 'a>);
     let steps: Vec<Step<'_>> = vec![
         ("an empty one", 0, Box::new(|| Ok(()))),
         ("a release", 6, Box::new(|| fleet.release("1.0.0", Kind::Good, 1))),
         ("a second one", 8, Box::new(|| fleet.release("2.0.0", Kind::Good, 1))),
         ("a halt", 8, Box::new(|| run(&["halt", "repo", "brightness"]))),
-        ("a refresh", 8, Box::new(|| run(&["refresh", "repo", "--targets"]))),
-        ("a new root", 8, Box::new(|| rotate("root"))),
-        ("a new targets key", 8, Box::new(|| rotate("targets"))),
-        ("a new rollout key", 8, Box::new(|| rotate("rollout"))),
-        ("a new snapshot key", 8, Box::new(|| rotate("snapshot"))),
-        ("a new timestamp key", 8, Box::new(|| rotate("timestamp"))),
+        ("a resumption", 8, Box::new(|| run(&["resume", "repo", "brightness"]))),
+        ("waves", 8, Box::new(|| run(&[&rollout[..], &["--waves", "1,50,100"]].concat()))),
+        (
+            "named devices",
+            8,
+            Box::new(|| run(&[&rollout[..], &["--devices", "dut,other"]].concat())),
+        ),
+        ("another group", 9, Box::new(|| run(&[&rollout[..], &["--group", "lab"]].concat()))),
+        ("a refresh", 9, Box::new(|| run(&["refresh", "repo", "--targets"]))),
+        ("a new root", 9, Box::new(|| rotate("root"))),
+        ("a new targets key", 9, Box::new(|| rotate("targets"))),
+        ("a new rollout key", 9, Box::new(|| rotate("rollout"))),
+        ("a new snapshot key", 9, Box::new(|| rotate("snapshot"))),
+        ("a new timestamp key", 9, Box::new(|| rotate("timestamp"))),
     ];
     for (number, (what, count, step)) in steps.iter().enumerate() {
         step().with_context(|| (*what).to_owned())?;

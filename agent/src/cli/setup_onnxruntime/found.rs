@@ -1,6 +1,7 @@
 //! The ONNX Runtime libraries that are on this machine already.
 
 use std::fmt;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use crate::hw::ort::{Runtime, usual_places};
@@ -84,15 +85,40 @@ pub(super) fn search(root: &Path) -> Vec<Found> {
 }
 
 /// What the library at `path` is. Its providers are files beside it, so that none has to be loaded for it.
+///
+/// To look into it is to run its code: root does so only where nobody else could have written it.
 fn look(path: PathBuf) -> Found {
     let beside = |name: &str| path.with_file_name(name).exists();
+    let changeable = rustix::process::geteuid().is_root().then(|| of_others(&path)).flatten();
+    let version = match changeable {
+        Some(other) => Err(format!(
+            "accounts other than root may change `{}`, and root does not run what others wrote; \
+             run this without sudo to look at it",
+            other.display()
+        )),
+        None => Runtime::look(&path).map_err(|error| report::chain(&error)),
+    };
     Found {
-        version: Runtime::look(&path).map_err(|error| report::chain(&error)),
+        version,
         cuda: beside("libonnxruntime_providers_cuda.so"),
         tensorrt: beside("libonnxruntime_providers_tensorrt.so"),
         is_usual: usual_places().any(|usual| usual.canonicalize().is_ok_and(|usual| usual == path)),
         path,
     }
+}
+
+/// The first of `path` and what it lies in that an account other than root may change. Whom root put into a group
+/// that may write there (Debian's `staff`), root trusts.
+fn of_others(path: &Path) -> Option<&Path> {
+    const BY_ALL: u32 = 0o002;
+    const STICKY: u32 = 0o1000;
+    path.ancestors().find(|one| {
+        one.metadata().map_or(true, |found| {
+            // In a sticky folder others add, and cannot replace what is root's.
+            let is_sticky = found.is_dir() && found.mode() & STICKY != 0;
+            found.uid() != 0 || (found.mode() & BY_ALL != 0 && !is_sticky)
+        })
+    })
 }
 
 /// The folders below `root` that `pattern` names.
@@ -123,7 +149,20 @@ fn entries(folder: &Path) -> Vec<PathBuf> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
+
+    #[test]
+    fn root_runs_nothing_that_another_account_may_have_written() {
+        let root = tempfile::tempdir().unwrap();
+        let (folder, file) = (root.path().join("open"), root.path().join("open/libonnxruntime.so"));
+        std::fs::create_dir(&folder).unwrap();
+        std::fs::File::create(&file).unwrap();
+        std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o777)).unwrap();
+        assert!(of_others(&file).is_some());
+        assert_eq!(of_others(Path::new("/usr/lib")), None);
+    }
 
     #[test]
     fn a_wheels_library_is_found_once_with_what_lies_beside_it() {

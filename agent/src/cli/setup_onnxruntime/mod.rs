@@ -54,10 +54,7 @@ impl SetupOnnxruntime {
         }
         let board = Tree::open(&self.root).map(|tree| sysfs::identity(&tree)).ok();
         let found = found::search(&self.root);
-        let is_jetson = board
-            .as_ref()
-            .and_then(|board| board.soc.as_deref())
-            .is_some_and(|soc| soc.starts_with("tegra"));
+        let is_jetson = board.as_ref().is_some_and(sysfs::is_jetson);
         let l4t = board.and_then(|board| board.l4t);
         for one in &found {
             say(&one.to_string());

@@ -1,12 +1,10 @@
 //! Takes the library out of the wheel whose digest is written down, and puts it into its place.
 
-use std::fs::DirBuilder;
 use std::io;
-use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::disk::{self, DiskError};
+use crate::disk::{self, DiskError, Scratch};
 use crate::hw::ort::Runtime;
 use crate::pipeline::engine::EngineError;
 
@@ -50,6 +48,9 @@ pub(super) enum SetupError {
         /// What it should be.
         wanted: String,
     },
+    /// There is no place to unpack it in.
+    #[error("no place for temporary files")]
+    Scratch(#[source] DiskError),
     /// It could not be put into its place.
     #[error("cannot install the library")]
     Write(#[source] DiskError),
@@ -83,13 +84,13 @@ impl Pin {
 pub(super) fn install(given: Option<&Path>, dir: &Path) -> Result<PathBuf, SetupError> {
     let machine = std::env::consts::ARCH;
     let pin = Pin::of(machine).ok_or(SetupError::Machine(machine))?;
-    let scratch = Scratch::new()?;
+    let scratch = Scratch::new("setup").map_err(SetupError::Scratch)?;
     let wheel = match given {
         Some(given) => given.to_owned(),
-        None => download(&pin, machine, &scratch.0)?,
+        None => download(&pin, machine, scratch.path())?,
     };
     is(&wheel, pin.wheel)?;
-    let unpacked = scratch.0.join("unpacked");
+    let unpacked = scratch.path().join("unpacked");
     python(&["-m", "zipfile", "-e"], &[&wheel, &unpacked], "is the wheel whole?")?;
     let name = format!("libonnxruntime.so.{}", pin.version);
     let library = unpacked.join("onnxruntime/capi").join(&name);
@@ -120,8 +121,8 @@ fn download(pin: &Pin, machine: &str, dir: &Path) -> Result<PathBuf, SetupError>
         &wanted,
         "--dest",
     ];
-    let advice =
-        "is the Python package index reachable? Else bring the wheel, and name it with --wheel";
+    let advice = "is the Python package index reachable? JetPack 5's pip is too old for this wheel (sudo python3 -m pip \
+                  install --upgrade pip). Else bring the wheel, and name it with --wheel";
     python(&arguments, &[dir], advice)?;
     let entries = std::fs::read_dir(dir).into_iter().flatten();
     let mut files = entries.filter_map(|entry| Some(entry.ok()?.path()));
@@ -153,26 +154,6 @@ fn is(path: &Path, wanted: &str) -> Result<Vec<u8>, SetupError> {
         return Ok(bytes);
     }
     Err(SetupError::Digest { path: path.to_owned(), found, wanted: wanted.to_owned() })
-}
-
-/// A folder of ours alone, removed when it is dropped.
-struct Scratch(PathBuf);
-
-impl Scratch {
-    fn new() -> Result<Self, SetupError> {
-        let path = std::env::temp_dir().join(format!("vedette-setup-{}", std::process::id()));
-        match DirBuilder::new().mode(0o700).create(&path) {
-            Ok(()) => Ok(Self(path)),
-            Err(source) => Err(SetupError::Read { path, source }),
-        }
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        // What is left in /tmp is gone at the next boot.
-        drop(std::fs::remove_dir_all(&self.0));
-    }
 }
 
 #[cfg(test)]

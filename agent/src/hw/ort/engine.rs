@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
+use crate::disk::Scratch;
 use crate::pipeline::engine::{Engine, EngineError, EngineReport, Lane, ModelFiles, Signature};
 use crate::pipeline::shape::{agree, extents};
 use crate::pipeline::value::Value;
@@ -180,9 +181,10 @@ fn attempt(
         claim = place.map(|place| place.claim).or(claim);
     }
     let path = claim.as_ref().map_or(model.graph, |claim| &claim.graph);
-    let folder = profile::Folder::new();
+    let folder = Scratch::new("profile");
     if let Ok(folder) = &folder {
-        builder = builder.with_profiling(folder.prefix()).map_err(|e| refuse(e.into()))?;
+        builder =
+            builder.with_profiling(folder.path().join("run")).map_err(|e| refuse(e.into()))?;
     }
     let session = Session::open(&runtime.environment, &builder, path)
         .map_err(|failure| blame(providers, model.graph, failure))?;

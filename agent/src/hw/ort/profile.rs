@@ -6,46 +6,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::CString;
 use std::fmt;
-use std::fs::{DirBuilder, File};
+use std::fs::File;
 use std::io::{BufReader, Read};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::DirBuilderExt;
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::path::Path;
 
 use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 /// Longest profile that is read: the library stops at a million events of some 250 bytes.
 const PROFILE_BYTES_MAX: u64 = 512 << 20;
-
-/// A private folder for one profile, removed when this is dropped.
-#[derive(Debug)]
-pub(super) struct Folder(PathBuf);
-
-impl Folder {
-    pub(super) fn new() -> std::io::Result<Self> {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("vedette-profile-{}-{count}", std::process::id());
-        let path = std::env::temp_dir().join(name);
-        DirBuilder::new().mode(0o700).create(&path)?;
-        Ok(Self(path))
-    }
-
-    /// What the library puts before the names of its files.
-    pub(super) fn prefix(&self) -> PathBuf {
-        self.0.join("run")
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        if let Err(error) = std::fs::remove_dir_all(&self.0) {
-            tracing::debug!(folder = %self.0.display(), %error, "cannot remove a profile");
-        }
-    }
-}
 
 /// How many nodes each provider ran, from the profile at `path`.
 pub(super) fn read(path: &CString) -> std::io::Result<BTreeMap<String, u64>> {

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::luma::{CELLS, Luma};
 use crate::config::Section;
+use crate::config::section::narrow;
 use crate::pipeline::health::Skipped;
 
 /// Every how many frames at most.
@@ -71,7 +72,7 @@ impl GateSettings {
         Self {
             every: section.integer("every", EVERY).unwrap_or(1),
             max_hz: section.number("max_hz", RATE_HZ),
-            motion: section.number("motion", 0.0..=1.0).map(single),
+            motion: section.number("motion", 0.0..=1.0).map(narrow),
             levels: section.integer("levels", LEVELS).unwrap_or(default.levels),
             after: millis("after_ms", AFTER_MS, AFTER_MS_DEFAULT),
             at_least: Some(at_least).filter(|time| !time.is_zero()),
@@ -175,12 +176,6 @@ impl Gate {
         self.digest = Some(digest);
         self.inferred = Some(now);
     }
-}
-
-#[expect(clippy::as_conversions, reason = "f64 to f32: digits beyond the seventh are noise")]
-#[expect(clippy::cast_possible_truncation, reason = "from 0 to 1")]
-fn single(number: f64) -> f32 {
-    number as f32
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use super::{
     Findings, ModelFacts, Postprocess, PostprocessError, PostprocessSpec, Threshold, numbers,
 };
 use crate::config::Section;
+use crate::config::section::narrow;
 use crate::pipeline::engine::Lane;
 use crate::pipeline::preprocess::Placement;
 use crate::pipeline::tensor::Elements;
@@ -44,7 +45,7 @@ pub fn read(section: &Section<'_>) -> Option<Box<dyn PostprocessSpec>> {
     Some(Box::new(Spec {
         output: section.text("output"),
         score: section.choice("score", &scores).unwrap_or(Score::Reconstruction),
-        threshold: section.number("threshold", -limit..=limit).map_or(0.0, numbers::narrow),
+        threshold: section.number("threshold", -limit..=limit).map_or(0.0, narrow),
     }))
 }
 

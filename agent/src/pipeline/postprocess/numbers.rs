@@ -118,11 +118,6 @@ fn extend<const N: usize>(buffer: &mut Vec<f32>, bytes: &[u8], read: impl Fn([u8
     buffer.extend(bytes.as_chunks().0.iter().map(|&item| read(item)));
 }
 
-/// A setting, as a configuration gives it.
-pub(super) fn narrow(setting: f64) -> f32 {
-    setting as f32
-}
-
 /// A count, for a mean.
 pub(super) fn count(items: usize) -> f64 {
     items as f64

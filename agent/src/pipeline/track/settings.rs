@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::config::Section;
+use crate::config::section::narrow;
 
 /// Frames in which an object must be seen before it has a number.
 const CONFIRM: std::ops::RangeInclusive<u32> = 1..=30;
@@ -48,7 +49,7 @@ impl TrackSettings {
     #[must_use]
     pub fn read(section: &Section<'_>) -> Self {
         let default = Self::default();
-        let score = |key, default| section.number(key, 0.0..=1.0).map_or(default, single);
+        let score = |key, default| section.number(key, 0.0..=1.0).map_or(default, narrow);
         let high = score("high", default.high);
         let settings = Self {
             high,
@@ -67,13 +68,6 @@ impl TrackSettings {
         }
         settings
     }
-}
-
-/// `number` with the digits that a score has.
-#[expect(clippy::as_conversions, reason = "f64 to f32: digits beyond the seventh are noise")]
-#[expect(clippy::cast_possible_truncation, reason = "from 0 to 1")]
-fn single(number: f64) -> f32 {
-    number as f32
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use wire::topic::is_name;
 use super::geometry::{Point, area};
 use super::schedule::Span;
 use crate::config::Section;
-use crate::config::section::unknown;
+use crate::config::section::{narrow, unknown};
 use crate::config::tree::{Node, Value};
 
 /// Zones of one pipeline, and as many lines: with the longest names their counts are half of a message.
@@ -99,7 +99,7 @@ impl LineSettings {
         }
         let margin = section.number("margin", 0.0..=MARGIN_MAX).unwrap_or(MARGIN_DEFAULT);
         let filter = Filter::read(section, labels);
-        Some(Self { name: name?, ends: ends?, filter, margin: single(margin) })
+        Some(Self { name: name?, ends: ends?, filter, margin: narrow(margin) })
     }
 }
 
@@ -113,7 +113,7 @@ impl Filter {
                 section.mistake("classes", unknown(class, &known));
             }
         }
-        let share = |key, default| section.number(key, 0.0..=1.0).map_or(default, single);
+        let share = |key, default| section.number(key, 0.0..=1.0).map_or(default, narrow);
         let area = (share("min_area", 0.0), share("max_area", 1.0));
         if area.0 > area.1 {
             section.mistake("min_area", format!("{} is above `max_area`, {}", area.0, area.1));
@@ -174,7 +174,7 @@ fn points(section: &Section<'_>, count: std::ops::RangeInclusive<usize>) -> Opti
 
 fn point(node: &Node) -> Option<Point> {
     let number = |node: &Node| match node.value {
-        Value::Float(number) if (0.0..=1.0).contains(&number) => Some(single(number)),
+        Value::Float(number) if (0.0..=1.0).contains(&number) => Some(narrow(number)),
         Value::Integer(0) => Some(0.0),
         Value::Integer(1) => Some(1.0),
         _ => None,
@@ -186,12 +186,6 @@ fn point(node: &Node) -> Option<Point> {
         },
         _ => None,
     }
-}
-
-#[expect(clippy::as_conversions, reason = "f64 to f32: digits beyond the seventh are noise")]
-#[expect(clippy::cast_possible_truncation, reason = "from 0 to 1")]
-fn single(number: f64) -> f32 {
-    number as f32
 }
 
 #[cfg(test)]

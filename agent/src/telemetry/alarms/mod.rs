@@ -21,6 +21,8 @@ pub struct View<'a> {
     pub pipelines: &'a [PipelineView],
     /// Releases that were refused: slot and reason.
     pub refused: &'a [(String, String)],
+    /// Messages that were lost since the view before, telemetry aside; `None` where there is no broker.
+    pub lost: Option<u64>,
 }
 
 /// What one pipeline did since the view before.
@@ -165,6 +167,7 @@ impl Watched {
                 let subject = refused.map(|(slot, reason)| format!("{slot}: {reason}"));
                 yes_or_no(Some(refused.is_some()), subject)
             }
+            About::Outbox => self.high(view.lost.map(number), None),
             About::Clock => yes_or_no(host.clock_synchronised.map(|same| !same), None),
         }
     }

@@ -39,6 +39,8 @@ pub enum About {
     Pipeline,
     /// Releases that were refused.
     Release,
+    /// Messages that the broker will never have.
+    Outbox,
     /// Whether the clock follows another one.
     Clock,
 }
@@ -109,6 +111,8 @@ pub const RULES: &[Rule] = &[
     rule("source_silent", About::Source, None, None, (10, 5)),
     rule("pipeline_slow", About::Pipeline, PERCENT, Some((10.0, 5.0)), (60, 60)),
     rule("model_refused", About::Release, None, None, (0, 0)),
+    // By a bound, by a damaged store that was set aside: ten minutes without are over.
+    rule("messages_lost", About::Outbox, Some("messages"), Some((0.0, 0.0)), (0, 600)),
     // A board without a battery needs a while after it got its network.
     rule("clock_unsynchronised", About::Clock, None, None, (300, 0)),
 ];

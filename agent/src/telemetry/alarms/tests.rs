@@ -9,6 +9,7 @@ struct World {
     readings: Readings,
     pipelines: Vec<PipelineView>,
     refused: Vec<(String, String)>,
+    lost: Option<u64>,
 }
 
 /// A board on which nothing is wrong.
@@ -39,7 +40,7 @@ fn healthy() -> World {
         period: Some(Duration::from_millis(100)),
         ..PipelineView::default()
     };
-    World { readings, pipelines: vec![door], refused: Vec::new() }
+    World { readings, pipelines: vec![door], refused: Vec::new(), lost: Some(0) }
 }
 
 fn full_disk(world: &mut World) {
@@ -136,6 +137,7 @@ const CASES: &[Case] = &[
         None,
         Some("shapes: golden samples"),
     ),
+    (|w| w.lost = Some(7), "messages_lost", [0, 600], Some(7.0), None),
     (
         |w| w.readings.host.clock_synchronised = Some(false),
         "clock_unsynchronised",
@@ -165,6 +167,7 @@ fn watch(
             readings: &world.readings,
             pipelines: &world.pipelines,
             refused: &world.refused,
+            lost: world.lost,
         };
         changed = alarms.look(&view, Duration::from_secs(*now));
     }
@@ -198,7 +201,12 @@ fn every_rule_has_a_case() {
 
 #[test]
 fn what_is_not_known_raises_nothing_and_ends_nothing() {
-    let blank = World { readings: Readings::default(), pipelines: Vec::new(), refused: Vec::new() };
+    let blank = World {
+        readings: Readings::default(),
+        pipelines: Vec::new(),
+        refused: Vec::new(),
+        lost: None,
+    };
     let (mut fresh, mut now) = (alarms(), 0);
     assert_eq!(watch(&mut fresh, &blank, &mut now, 700, "blank"), []);
     for (change, name, [hold, _], ..) in

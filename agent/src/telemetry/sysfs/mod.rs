@@ -27,6 +27,12 @@ pub use over_current::Counted;
 /// How often everything is scanned although nothing is missing.
 const SCAN_EVERY: Duration = Duration::from_secs(60);
 
+/// Whether `board` is one of NVIDIA's, by what it calls its system on a chip.
+#[must_use]
+pub fn is_jetson(board: &BoardIdentity) -> bool {
+    board.soc.as_deref().is_some_and(|soc| soc.starts_with("tegra"))
+}
+
 /// What the board below `tree` is, without its serial number and power mode.
 #[must_use]
 pub fn identity(tree: &Tree) -> BoardIdentity {

@@ -1,11 +1,10 @@
 //! `[postprocess]` with `kind = "detect"`.
 
 use super::super::labels::Labels;
-use super::super::{
-    ModelFacts, Postprocess, PostprocessError, PostprocessSpec, Threshold, numbers,
-};
+use super::super::{ModelFacts, Postprocess, PostprocessError, PostprocessSpec, Threshold};
 use super::{Detect, Head, rtdetr, ssd, yolov5, yolov8, yolov10};
 use crate::config::Section;
+use crate::config::section::narrow;
 
 /// The most objects of one frame that can be asked for: no family's training has more, and comparing a
 /// frame of noise with so many stays within a few milliseconds.
@@ -67,7 +66,7 @@ pub(super) struct Built {
 /// Reads the settings.
 #[must_use]
 pub fn read(section: &Section<'_>) -> Option<Box<dyn PostprocessSpec>> {
-    let number = |key, default| section.number(key, 0.0..=1.0).map_or(default, numbers::narrow);
+    let number = |key, default| section.number(key, 0.0..=1.0).map_or(default, narrow);
     let nms = [("by-class", Nms::ByClass), ("agnostic", Nms::Agnostic), ("none", Nms::None)];
     let max_detections = section.integer("max_detections", 1..=MAX_DETECTIONS);
     let (score_threshold, iou_threshold, nms) = (

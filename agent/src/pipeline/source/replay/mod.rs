@@ -122,6 +122,7 @@ impl SourceSpec for Replay {
             repeat: self.repeat,
             ticker: Ticker::new(pace),
             times,
+            between: Duration::from_secs_f64(self.pace.rate_hz().map_or(0.0, f64::recip)),
             began: None,
             seq: 0,
             round: Round::default(),
@@ -296,6 +297,8 @@ struct Open {
     ticker: Ticker,
     /// Of a recording, when its pictures were taken.
     times: Option<Times>,
+    /// From the last picture of a recording to the first of its next round.
+    between: Duration,
     /// When this round of a recording began, and the time of its last picture.
     began: Option<(Instant, Duration)>,
     seq: u64,
@@ -350,9 +353,13 @@ impl Open {
     fn wait_recorded(&mut self, stop: &Stop) -> Option<Timestamp> {
         let (at, ts) = self.times.as_ref()?.of(self.input.name()?)?;
         let now = Instant::now();
-        let (began, last) = self.began.unwrap_or((now.checked_sub(at).unwrap_or(now), at));
-        // Earlier than the last one: it began again.
-        let began = if at < last { now } else { began };
+        let first_at = |due: Instant| due.checked_sub(at).unwrap_or(due);
+        let began = match self.began {
+            None => first_at(now),
+            // Not later than the last one: it began again, a frame after that.
+            Some((_, last)) if at <= last => first_at(now + self.between),
+            Some((began, _)) => began,
+        };
         self.began = Some((began, at));
         let wait = (began + at).saturating_duration_since(now);
         (!stop.wait(wait)).then_some(ts)
