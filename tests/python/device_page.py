@@ -2,9 +2,9 @@
 
 Arguments: the port, the browser, the file of the board's temperature, a picture to write (or nothing). The daemon
 has the pipelines `door` and `yard`, the model `brightness` at a release that can be rolled back with the token
-`s3cret`, and samples its board once a second. `restart` on standard output asks for the daemon to be ended and
-started again; a line on standard input says that it runs. What is not as a person wants it is an AssertionError; the last
-line is `all well`.
+`s3cret`, and samples its board once a second. `stop` on standard output asks for the daemon's end, `start` for its
+start; a line on standard input says that it runs again. What is not as a person wants it is an AssertionError; the last line is
+`all well`.
 """
 
 import pathlib
@@ -120,8 +120,9 @@ with sync_playwright() as playwright:
     wait("what was rolled back", lambda: "Refused: 2.0.0" in text("#models"))
 
     # --- it survives the daemon's end and start ---
-    print("restart", flush=True)
+    print("stop", flush=True)
     wait("nobody answers", lambda: "does not answer" in text("#state"))
+    print("start", flush=True)
     assert sys.stdin.readline(), "the daemon does not start again"
     wait("ready again", lambda: text("#state").startswith("ready"))
     moves("door")

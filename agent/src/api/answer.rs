@@ -96,7 +96,8 @@ impl From<QueryRejection> for Refusal {
 
 /// An error, as it is written.
 #[derive(Debug, Serialize)]
-struct Wrong<'a> {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(in crate::api) struct Wrong<'a> {
     error: &'a str,
 }
 

@@ -24,20 +24,23 @@ pub(super) fn routes() -> Router<Arc<Api>> {
 }
 
 #[derive(Debug, Serialize)]
-struct History {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(in crate::api) struct History {
     /// Oldest first; empty where the board is not watched.
     points: Vec<Point>,
 }
 
 #[derive(Debug, Serialize)]
-struct Log {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(in crate::api) struct Log {
     /// Oldest first.
     lines: Vec<String>,
 }
 
 /// What somebody who looks for a fault wants to know.
 #[derive(Debug, Serialize)]
-struct Diagnostics {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(in crate::api) struct Diagnostics {
     status: status::Status,
     history: Vec<Point>,
     log: Vec<String>,

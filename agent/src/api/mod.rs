@@ -22,6 +22,7 @@ mod marks;
 mod metrics;
 mod models;
 mod oip;
+mod openapi;
 mod page;
 mod predict;
 mod ready;
@@ -108,6 +109,7 @@ fn routes(api: &Arc<Api>) -> Router {
         .merge(live::routes())
         .merge(page::routes())
         .merge(oip::routes())
+        .merge(openapi::routes())
         .merge(predict::routes())
         .merge(changes)
         .fallback(unknown)

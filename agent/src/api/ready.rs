@@ -29,7 +29,8 @@ async fn healthz() -> Response {
 
 /// What `/readyz` answers.
 #[derive(Debug, Serialize)]
-struct Ready {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(in crate::api) struct Ready {
     ready: bool,
     /// Why not; empty where it is.
     reasons: Vec<String>,

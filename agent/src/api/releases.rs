@@ -20,7 +20,8 @@ pub(super) fn changes() -> Router<Arc<Api>> {
 }
 
 #[derive(Debug, Serialize)]
-struct Done {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(in crate::api) struct Done {
     /// What came of it, a line for each model.
     lines: Vec<String>,
 }

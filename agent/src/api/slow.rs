@@ -36,7 +36,8 @@ pub(super) fn routes() -> Router<Arc<Api>> {
 }
 
 #[derive(Debug, Serialize)]
-struct Slow {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(in crate::api) struct Slow {
     pipeline: String,
     /// `null` where it is not slow.
     why: Option<String>,

@@ -22,7 +22,8 @@ pub(super) fn routes() -> Router<Arc<Api>> {
 
 /// How the device does.
 #[derive(Debug, Serialize)]
-pub(super) struct Status {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(in crate::api) struct Status {
     agent_version: &'static str,
     uptime_ms: u64,
     /// Whether it does what it is there for; else `reasons` say why not.
@@ -43,7 +44,8 @@ pub(super) struct Status {
 }
 
 #[derive(Debug, Serialize)]
-struct PipelineStatus {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(in crate::api) struct PipelineStatus {
     #[serde(flatten)]
     report: PipelineReport,
     model: String,
@@ -59,7 +61,8 @@ struct PipelineStatus {
 
 /// What came of a pipeline in the last two minutes.
 #[derive(Debug, Serialize)]
-struct Recent {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(in crate::api) struct Recent {
     /// How much of them.
     seconds: f64,
     captured: u64,
@@ -87,7 +90,8 @@ impl From<Window> for Recent {
 }
 
 #[derive(Debug, Serialize)]
-struct Steps {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(in crate::api) struct Steps {
     wait_ms: Option<f64>,
     preprocess_ms: Option<f64>,
     inference_ms: Option<f64>,
@@ -96,7 +100,8 @@ struct Steps {
 }
 
 #[derive(Debug, Serialize)]
-struct Release {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(in crate::api) struct Release {
     slot: String,
     /// What runs; `null`: the configured folder.
     installed: Option<ReleaseRef>,
@@ -111,7 +116,8 @@ struct Release {
 }
 
 #[derive(Debug, Serialize)]
-struct Broker {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(in crate::api) struct Broker {
     connected: bool,
     connections: u64,
     records_waiting: u64,
@@ -120,7 +126,8 @@ struct Broker {
 }
 
 #[derive(Debug, Serialize)]
-struct Alarm {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(in crate::api) struct Alarm {
     alarm: String,
     active: bool,
     value: Option<f64>,

@@ -23,6 +23,7 @@ pub struct Sample {
 
 /// What a chart shows of one sample; `null` where the board does not tell it.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Point {
     /// When it was taken, in milliseconds since 1970.
     pub at_ms: i64,

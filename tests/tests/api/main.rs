@@ -5,6 +5,7 @@ mod dashboards;
 mod limits;
 mod metrics;
 mod oip;
+mod openapi;
 mod page;
 mod predict;
 mod releases;

@@ -19,7 +19,8 @@ pub(super) const JSON_BYTES: HeaderName =
 
 /// An answer, as it is written.
 #[derive(Debug, Serialize)]
-struct Answer<'a> {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(in crate::api) struct Answer<'a> {
     model_name: &'a str,
     model_version: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -28,7 +29,8 @@ struct Answer<'a> {
 }
 
 #[derive(Debug, Serialize)]
-struct Output<'a> {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(in crate::api) struct Output<'a> {
     name: &'a str,
     datatype: &'static str,
     shape: &'a [usize],
@@ -39,7 +41,8 @@ struct Output<'a> {
 }
 
 #[derive(Debug, Serialize)]
-struct Size {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(in crate::api) struct Size {
     binary_data_size: usize,
 }
 

@@ -16,7 +16,8 @@ const TENSORS_MAX: usize = 1024;
 
 /// A request, as it is written.
 #[derive(Debug, Deserialize)]
-struct Written {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(in crate::api) struct Written {
     #[serde(default)]
     id: Option<String>,
     #[serde(default)]
@@ -27,7 +28,8 @@ struct Written {
 }
 
 #[derive(Debug, Deserialize)]
-struct WrittenInput {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(in crate::api) struct WrittenInput {
     name: String,
     shape: Vec<i64>,
     datatype: String,
@@ -38,7 +40,8 @@ struct WrittenInput {
 }
 
 #[derive(Debug, Deserialize)]
-struct WrittenOutput {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(in crate::api) struct WrittenOutput {
     name: String,
     #[serde(default)]
     parameters: Map<String, Json>,

@@ -339,6 +339,37 @@ fn list<S: Serializer, T: Serialize, const N: usize>(
     list.end()
 }
 
+/// Lists of elements in the API's document: nested or not.
+#[cfg(test)]
+mod schema {
+    use super::{List, Listed};
+
+    fn elements() -> schemars::Schema {
+        let item = ["number", "boolean", "string", "array", "null"];
+        schemars::json_schema!({ "type": "array", "items": { "type": item } })
+    }
+
+    impl schemars::JsonSchema for Listed {
+        fn schema_name() -> std::borrow::Cow<'static, str> {
+            "Elements".into()
+        }
+
+        fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+            elements()
+        }
+    }
+
+    impl schemars::JsonSchema for List<'_> {
+        fn schema_name() -> std::borrow::Cow<'static, str> {
+            "ElementsAnswered".into()
+        }
+
+        fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+            elements()
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -13,17 +13,20 @@ use crate::api::answer::{Refusal, json};
 use crate::api::work::Standing;
 
 #[derive(Debug, Serialize)]
-struct Live {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(in crate::api) struct Live {
     live: bool,
 }
 
 #[derive(Debug, Serialize)]
-struct Ready {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(in crate::api) struct Ready {
     ready: bool,
 }
 
 #[derive(Debug, Serialize)]
-struct ModelReady<'a> {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(in crate::api) struct ModelReady<'a> {
     name: &'a str,
     ready: bool,
 }

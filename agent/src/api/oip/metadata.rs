@@ -17,14 +17,16 @@ use crate::pipeline::tensor::{Element, TensorSpec};
 const PLATFORM: &str = "onnxruntime_onnx";
 
 #[derive(Debug, Serialize)]
-struct Server {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(in crate::api) struct Server {
     name: &'static str,
     version: &'static str,
     extensions: [&'static str; EXTENSIONS.len()],
 }
 
 #[derive(Debug, Serialize)]
-struct Model<'a> {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(in crate::api) struct Model<'a> {
     name: &'a str,
     versions: Vec<String>,
     platform: &'static str,
@@ -33,7 +35,8 @@ struct Model<'a> {
 }
 
 #[derive(Debug, Serialize)]
-struct Tensor<'a> {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(in crate::api) struct Tensor<'a> {
     name: &'a str,
     datatype: &'static str,
     shape: Vec<i64>,
@@ -41,7 +44,8 @@ struct Tensor<'a> {
 
 /// A model's configuration in Triton's words, as far as they have a meaning here.
 #[derive(Debug, Serialize)]
-struct Config<'a> {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(in crate::api) struct Config<'a> {
     name: &'a str,
     platform: &'static str,
     backend: &'static str,
@@ -52,7 +56,8 @@ struct Config<'a> {
 }
 
 #[derive(Debug, Serialize)]
-struct ConfigTensor<'a> {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(in crate::api) struct ConfigTensor<'a> {
     name: &'a str,
     data_type: String,
     dims: Vec<i64>,

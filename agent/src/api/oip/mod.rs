@@ -8,16 +8,16 @@
 //! **Invariant:** a bad request is answered by the protocol's error object, which names what was
 //! found and what was expected; it reaches no model.
 
-mod answer;
-mod ask;
+pub(super) mod answer;
+pub(super) mod ask;
 mod classes;
 mod datatype;
 mod elements;
-mod health;
+pub(super) mod health;
 mod infer;
-mod metadata;
-mod repository;
-mod statistics;
+pub(super) mod metadata;
+pub(super) mod repository;
+pub(super) mod statistics;
 
 use std::sync::Arc;
 

@@ -19,14 +19,16 @@ use crate::api::work::Standing;
 
 /// What is asked of the index.
 #[derive(Debug, Default, Deserialize)]
-struct Asked {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(in crate::api) struct Asked {
     /// Only those that can be asked.
     #[serde(default)]
     ready: bool,
 }
 
 #[derive(Debug, Serialize)]
-struct Entry {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(in crate::api) struct Entry {
     name: String,
     version: String,
     state: &'static str,

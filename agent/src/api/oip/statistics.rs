@@ -15,12 +15,14 @@ use crate::api::answer::{Refusal, json};
 use crate::api::work::{Stats, Tally};
 
 #[derive(Debug, Serialize)]
-struct Statistics {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(in crate::api) struct Statistics {
     model_stats: Vec<ModelStatistics>,
 }
 
 #[derive(Debug, Serialize)]
-struct ModelStatistics {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(in crate::api) struct ModelStatistics {
     name: String,
     version: String,
     /// Milliseconds since 1970; 0 before the first.
@@ -34,7 +36,8 @@ struct ModelStatistics {
 }
 
 #[derive(Debug, Serialize)]
-struct InferenceStatistics {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(in crate::api) struct InferenceStatistics {
     success: Count,
     fail: Count,
     queue: Count,
@@ -46,7 +49,8 @@ struct InferenceStatistics {
 }
 
 #[derive(Debug, Serialize)]
-struct BatchStatistics {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(in crate::api) struct BatchStatistics {
     batch_size: usize,
     compute_input: Count,
     compute_infer: Count,
@@ -54,7 +58,8 @@ struct BatchStatistics {
 }
 
 #[derive(Debug, Default, Serialize)]
-struct Count {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(in crate::api) struct Count {
     count: u64,
     ns: u64,
 }

@@ -46,14 +46,16 @@ struct Which {
 
 /// A picture in JSON.
 #[derive(Debug, Deserialize)]
-struct Asked {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(in crate::api) struct Asked {
     #[serde(default)]
     pipeline: Option<String>,
     input: Input,
 }
 
 #[derive(Debug, Deserialize)]
-struct Input {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(in crate::api) struct Input {
     image: String,
 }
 
