@@ -96,7 +96,12 @@ function pipelineUpdate(card, one, slow) {
   );
 }
 
-function modelCard() { return make("article", { class: "card" }); }
+function modelCard(one) {
+  const button = make("button", { type: "button" }, `Roll back ${one.slot}`);
+  button.addEventListener("click", () => rollBack(one.slot));
+  // The button stays the same one, so that who is on it is not put elsewhere.
+  return make("article", { class: "card" }, make("div", {}), button);
+}
 
 function modelUpdate(card, one) {
   const lines = [make("h3", {}, one.slot), figures([
@@ -107,11 +112,8 @@ function modelUpdate(card, one) {
   if (one.offered) lines.push(make("p", {}, `In trial or on its way: ${release(one.offered)}, ${one.progress_bytes} of ${one.total_bytes} bytes`));
   if (one.refused) lines.push(make("p", { class: "bad" }, `Refused: ${one.refused.version ?? ""} ${one.refused.reason ?? JSON.stringify(one.refused)}`));
   if (one.trouble) lines.push(make("p", { class: "warn" }, one.trouble));
-  const button = make("button", { type: "button", disabled: !one.installed }, `Roll back ${one.slot}`);
-  button.addEventListener("click", () => rollBack(one.slot));
-  // A button that has the focus is not taken away from under it.
-  if (card.contains(document.activeElement)) return;
-  card.replaceChildren(...lines, button);
+  card.firstChild.replaceChildren(...lines);
+  card.lastChild.disabled = !one.installed;
 }
 
 /** Asks the person for the token, once; nothing where it is not given. */
