@@ -14,7 +14,7 @@ use crate::pipeline::rules::{
 use crate::pipeline::shadow;
 use crate::pipeline::sink::{self, SinkSpec};
 use crate::pipeline::source::{
-    SourceSpec, csi, gstreamer, http, mqtt, pattern, replay, rtsp, v4l2,
+    SourceSpec, csi, gstreamer, http, mqtt, pattern, replay, rtsp, sensor, v4l2,
 };
 
 /// One kind of something.
@@ -66,6 +66,13 @@ loop = true                 # begin again at the end; without it, the source end
     http::KIND,
     mqtt::KIND,
     gstreamer::KIND,
+    sensor::csv::KIND,
+    sensor::jsonl::KIND,
+    sensor::serial::KIND,
+    sensor::tcp::KIND,
+    sensor::mqtt::KIND,
+    sensor::iio::KIND,
+    sensor::stdin::KIND,
 ];
 
 /// What runs models.

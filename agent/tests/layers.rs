@@ -168,6 +168,7 @@ const VENDORS: &[(&str, &[&str])] = &[
     ("ort", &["hw/ort"]),
     ("libloading", &["hw/ort", "hw/gstreamer"]),
     ("turbojpeg", &["hw/jpeg.rs"]),
+    ("realfft", &["pipeline/preprocess/spectrum.rs"]),
     ("reqwest", &["update/http.rs", "pipeline/source/http/client.rs"]),
     ("rumqttc", &["mqtt"]),
     ("axum", &["api"]),

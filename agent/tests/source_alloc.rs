@@ -13,6 +13,7 @@ use vedette::config::tree::{At, parse};
 use vedette::kinds::SOURCES;
 use vedette::pipeline::frame::{Frame, Pixels};
 use vedette::pipeline::source::{Next, Source};
+use vedette::pipeline::window::Cut;
 use vedette::stop::Stop;
 
 thread_local! {
@@ -47,12 +48,17 @@ unsafe impl GlobalAlloc for Counting {
 static ALLOCATOR: Counting = Counting;
 
 fn open(config: &str, base: &Path) -> Box<dyn Source> {
+    open_for(config, base, None)
+}
+
+fn open_for(config: &str, base: &Path, cut: Option<&Cut>) -> Box<dyn Source> {
     let (file, mistakes) = (Path::new("f"), Mistakes::new());
     let table = parse(config, file).unwrap();
     let section = Section::top(&table, At::File(file.into(), 1), base, &mistakes);
     let name = section.text("kind").unwrap();
     let kind = SOURCES.iter().find(|kind| kind.name == name).unwrap();
-    let spec = (kind.build)(&section).unwrap();
+    let mut spec = (kind.build)(&section).unwrap();
+    spec.fit(cut).unwrap();
     section.finish();
     assert!(mistakes.is_empty(), "{:?}", mistakes.into_vec());
     spec.open().unwrap()
@@ -105,6 +111,32 @@ fn a_replay_allocates_nothing_for_a_picture_that_it_has_shown() {
     for path in ["pictures", "stream.mjpeg"] {
         let config = format!("kind = 'replay'\npath = '{path}'\npace = 'free'\nloop = true");
         assert_eq!(allocations(&mut *open(&config, folder.path()), 60), 0, "{path}");
+    }
+}
+
+#[test]
+fn a_sensor_allocates_nothing_for_a_sample_nor_for_a_window() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut csv, mut json) = ("t,x,y\n".to_owned(), String::new());
+    for n in 0..4000 {
+        csv += &format!("{},{}.5,-{n}\n", 10 * n, n % 7);
+        json += &format!("{{\"t\": {}, \"x\": [{n}, 1], \"y\": [2, {}.25]}}\n", 20 * n, n % 9);
+    }
+    put(&folder.path().join("a.csv"), csv.as_bytes());
+    put(&folder.path().join("a.jsonl"), json.as_bytes());
+    // At the model's rate, slower, and faster.
+    for rate_hz in [100.0, 250.0, 10.0] {
+        let channels = vec!["y".into(), "x".into()];
+        let cut = Cut { channels, units: Vec::new(), rate_hz, length: 16, hop: 8 };
+        for config in [
+            "kind = 'csv'\npath = 'a.csv'\npace = 'free'\nloop = true\ntime = 't'\ntime_unit = 'ms'",
+            "kind = 'csv'\npath = 'a.csv'\npace = 'free'\nloop = true\nrate_hz = 100",
+            "kind = 'jsonl'\npath = 'a.jsonl'\npace = 'free'\nloop = true\nrate_hz = 100",
+        ] {
+            let mut source = open_for(config, folder.path(), Some(&cut));
+            // Once through all of it, in whatever pieces it is read.
+            assert_eq!(allocations(&mut *source, 1400), 0, "{rate_hz} {config}");
+        }
     }
 }
 

@@ -73,6 +73,13 @@ impl Launch {
         self
     }
 
+    /// Gives it a standard input.
+    #[must_use]
+    pub fn stdin(mut self, stdin: Stdio) -> Self {
+        self.command.stdin(stdin);
+        self
+    }
+
     /// Writes its log to `path` too.
     #[must_use]
     pub fn log_to(mut self, path: PathBuf) -> Self {

@@ -44,4 +44,4 @@ pub use observation::{
 pub use pipeline_state::PipelineState;
 pub use release::{ReleaseDocument, ReleaseFile, Terms};
 pub use rollout::{RolloutDocument, Turn, Wave};
-pub use telemetry::{BoardTelemetry, PipelineTelemetry, Readings};
+pub use telemetry::{BoardTelemetry, PipelineTelemetry, Readings, SampleTelemetry};

@@ -55,9 +55,9 @@ pub struct Observation<'a> {
 pub struct FrameInfo {
     /// Counts the source's frames from 0; a gap is frames that a newer one replaced, or that were not worth a run.
     pub seq: u64,
-    /// Width of the original picture.
+    /// Width of the original picture; of a window of samples: how many of each channel.
     pub width_px: u32,
-    /// Height of the original picture.
+    /// Height of the original picture; of a window of samples: channels.
     pub height_px: u32,
     /// Frames of this pipeline so far that were replaced by a newer one before inference.
     pub dropped: u64,

@@ -411,4 +411,22 @@ pub struct PipelineTelemetry<'a> {
     pub latency_p95_ms: Option<f64>,
     /// 99th percentile of it.
     pub latency_p99_ms: Option<f64>,
+    /// How a sensor's samples come; `null` where the source is a camera. Its frames are windows of them.
+    pub samples: Option<SampleTelemetry>,
+}
+
+/// How a sensor's samples come.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct SampleTelemetry {
+    /// Samples a second, measured; `null` until there were enough.
+    pub rate_hz: Option<f64>,
+    /// Samples that were used, since the daemon started.
+    pub received_total: u64,
+    /// Lines, messages and readings that were no samples.
+    pub unusable_total: u64,
+    /// Gaps after which a window was begun anew.
+    pub gaps_total: u64,
+    /// Jumps of the sensor's clock after which a window was begun anew.
+    pub clock_jumps_total: u64,
 }

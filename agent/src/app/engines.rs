@@ -12,7 +12,7 @@ use crate::hw::heap;
 use crate::model::ModelFolder;
 use crate::pipeline::engine::{EngineError, EngineReport};
 use crate::pipeline::postprocess::{ModelFacts, PostprocessError, PostprocessSpec};
-use crate::pipeline::preprocess::{Preprocess, PreprocessError};
+use crate::pipeline::preprocess::{Prepare, Preprocess, PreprocessError, Windows};
 use crate::pipeline::worker::{Build, Fitting, Generation, ModelId, Swap};
 use crate::supervisor::Failure;
 
@@ -23,13 +23,18 @@ pub(super) enum BuildError {
     #[error("model `{model}` cannot run")]
     Engine { model: String, source: EngineError },
     /// Its input is none that a source can fill.
-    #[error("model `{model}` has no usable picture input")]
+    #[error("model `{model}` has no usable input")]
     Preprocess { model: String, source: PreprocessError },
-    /// It takes no pictures.
+    /// It says neither which picture nor which window it takes.
     #[error(
-        "model `{model}` has no [picture] in its model.toml: this version runs models on pictures only"
+        "model `{model}` has neither [picture] nor [window] in its model.toml: what is it to be shown?"
     )]
-    NoPicture { model: String },
+    NoInput { model: String },
+    /// It takes other windows than its pipelines' sources cut, or pictures, or no longer.
+    #[error(
+        "model `{model}` wants {found}, and its pipelines' sources give {wanted}: that takes another configuration"
+    )]
+    OtherInput { model: String, found: String, wanted: String },
     /// The release's folder cannot be read, or a pipeline's settings do not fit it.
     #[error("the folder of model `{model}` will not do: {}", mistakes.join("; "))]
     Folder { model: String, mistakes: Vec<String> },
@@ -170,9 +175,15 @@ pub(super) fn open(made: &Made, cache: &Path) -> Result<Generation, BuildError> 
             &model.folder
         }
     };
-    let Some(picture) = &folder.picture else {
-        return Err(BuildError::NoPicture { model: name() });
+    let (width, height) = match (&folder.picture, &folder.window) {
+        (Some(picture), _) => (picture.width, picture.height),
+        (None, Some(window)) => (side(window.width()), side(window.cut.channels.len())),
+        (None, None) => return Err(BuildError::NoInput { model: name() }),
     };
+    let (found, wanted) = (input(folder), input(&model.folder));
+    if found != wanted {
+        return Err(BuildError::OtherInput { model: name(), found, wanted });
+    }
     let engine = model
         .engine
         .open(&folder.files(Some(cache)))
@@ -181,15 +192,15 @@ pub(super) fn open(made: &Made, cache: &Path) -> Result<Generation, BuildError> 
     let facts = ModelFacts {
         signature: engine.signature(),
         labels: &folder.labels,
-        input_width: picture.width,
-        input_height: picture.height,
+        input_width: width,
+        input_height: height,
         input_index: folder.input,
     };
     let mut fittings = Vec::new();
     let pipelines = config.pipelines.iter().filter(|pipeline| pipeline.model == index);
     for (pipeline, spec) in pipelines.zip(&specs) {
-        let preprocess = Preprocess::new(picture)
-            .map_err(|source| BuildError::Preprocess { model: name(), source })?;
+        let preprocess =
+            prepare(folder).map_err(|source| BuildError::Preprocess { model: name(), source })?;
         let postprocess = spec.build(&facts).map_err(|source| BuildError::Postprocess {
             pipeline: pipeline.name.clone(),
             model: name(),
@@ -206,6 +217,36 @@ pub(super) fn open(made: &Made, cache: &Path) -> Result<Generation, BuildError> 
         .map_err(|source| BuildError::Engine { model: name(), source })?;
     heap::give_back();
     Ok(generation)
+}
+
+/// What makes the tensors of the model in `folder`, which has a picture or a window.
+fn prepare(folder: &ModelFolder) -> Result<Prepare, PreprocessError> {
+    match (&folder.picture, &folder.window) {
+        (_, Some(window)) => Ok(Windows::new(window)?.into()),
+        (Some(picture), None) => Ok(Preprocess::new(picture)?.into()),
+        (None, None) => Err(PreprocessError::NotPicture),
+    }
+}
+
+/// What sources must give for the model in `folder`, in words.
+pub(super) fn input(folder: &ModelFolder) -> String {
+    match &folder.window {
+        None => "pictures".to_owned(),
+        Some(window) => {
+            let cut = &window.cut;
+            format!(
+                "windows of {} samples of {} every {} at {} Hz",
+                cut.length,
+                cut.channels.join(", "),
+                cut.hop,
+                cut.rate_hz
+            )
+        }
+    }
+}
+
+fn side(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
 }
 
 /// The folder of a release, and each pipeline's postprocess for it.

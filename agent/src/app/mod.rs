@@ -212,7 +212,16 @@ impl House {
         let info = engines::info(&config.models[index].name, &first);
         let rates: Vec<Option<f64>> =
             pipelines.iter().map(|pipeline| pipeline.source.rate_hz()).collect();
-        let desk = Arc::new(Desk::new(&rates));
+        let mut desk = Desk::new(&rates);
+        for (index, pipeline) in pipelines.iter().enumerate() {
+            // Samples come in packets: of windows that are whole at the same time none is to be lost.
+            let cut =
+                config.models[pipeline.model].folder.window.as_ref().map(|window| &window.cut);
+            if let Some(cut) = cut {
+                desk.set_lenient(index, cut.period() / 2);
+            }
+        }
+        let desk = Arc::new(desk);
         let seats: Vec<Seat> =
             pipelines.iter().map(|pipeline| self.seat(pipeline, sinks)).collect();
         for (index, (pipeline, seat)) in pipelines.iter().zip(&seats).enumerate() {
@@ -264,7 +273,7 @@ impl House {
         let analysis = pipeline.analysis.analysis(&name, timed, self.outlet.as_ref());
         Seat {
             outlets: queues.map(|queue| (queue, topic.clone())).collect(),
-            health: Arc::default(),
+            health: Arc::new(Health::of(pipeline.source.samples())),
             door: Arc::default(),
             analysis: Arc::new(Mutex::new(analysis)),
             pipeline: name,

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use super::Reread;
-use super::engines::{Engines, Made, Plan, info, lock};
+use super::engines::{Engines, Made, Plan, info, input, lock};
 use crate::config::Config;
 use crate::report;
 
@@ -45,6 +45,17 @@ impl Engines {
         };
         let after = Made { config: next.clone(), model: now, folder: before.folder.clone() };
         if pipelines(&before) != pipelines(&after) || facts(&before) == facts(&after) {
+            return false;
+        }
+        let folder = |made: &Made| input(&made.config.models[made.model].folder);
+        if folder(&before) != folder(&after) {
+            let (was, is) = (folder(&before), folder(&after));
+            tracing::error!(
+                model = name,
+                was,
+                is,
+                "the changed model is not taken: its sources give what they gave; restart"
+            );
             return false;
         }
         let changing = self.running()[index].changing.clone();

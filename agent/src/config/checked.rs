@@ -446,10 +446,14 @@ fn pipeline(
         merge(&mut table, over.clone());
         kinds::build(kinds::POSTPROCESSES, section.with("postprocess", &table))
     });
+    let source = fitting(&section, source, &source_kind, model.map(|(_, model)| &model.folder));
     let labels = model.map_or(&[][..], |(_, model)| &model.folder.labels);
     let analysis = AnalysisSettings::read(&section, labels);
     if analysis.load.is_some() && source.as_ref().is_some_and(|source| source.rate_hz().is_none()) {
         section.mistake("load", "the source has no rate of its own that could be lowered");
+    }
+    if source.as_ref().is_some_and(|source| source.samples().is_some()) {
+        analysis.refuse_pictures(&section);
     }
     section.finish();
     let (model, _) = model?;
@@ -463,6 +467,22 @@ fn pipeline(
         analysis,
         over,
     })
+}
+
+/// The source, made one for its model.
+fn fitting(
+    section: &Section<'_>,
+    source: Option<Box<dyn SourceSpec>>,
+    kind: &str,
+    model: Option<&ModelFolder>,
+) -> Option<Box<dyn SourceSpec>> {
+    let mut source = source?;
+    if let Some(folder) = model
+        && let Err(why) = source.fit(folder.window.as_ref().map(|window| &window.cut))
+    {
+        section.mistake("source", format!("`{kind}`: {why}"));
+    }
+    Some(source)
 }
 
 /// The place of `name` in `things`, counted without those that have mistakes of their own.

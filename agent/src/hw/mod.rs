@@ -9,4 +9,5 @@ pub mod ort;
 pub mod pages;
 pub mod process;
 pub mod second;
+pub mod serial;
 pub mod v4l2;

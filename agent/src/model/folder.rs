@@ -11,11 +11,13 @@ use std::sync::Arc;
 use sha2::{Digest as _, Sha256};
 
 use super::graph::{self, Policy};
+use super::window;
 use crate::config::section::{Mistakes, Section};
 use crate::config::tree::{At, Node, Table, Value, parse};
 use crate::pipeline::engine::{ModelFiles, Signature};
 use crate::pipeline::preprocess::{Channels, Fit, Layout, PictureSpec};
 use crate::pipeline::tensor::{Dim, Element, TensorSpec};
+use crate::pipeline::window::WindowSpec;
 use crate::report;
 
 /// Largest `model.toml`: a thousand labels take a tenth of it.
@@ -65,6 +67,8 @@ pub struct ModelFolder {
     pub input: usize,
     /// The picture that this input is; `None` for a model on windows of samples.
     pub picture: Option<PictureSpec>,
+    /// The window of samples that this input is; `None` for a model on pictures.
+    pub window: Option<WindowSpec>,
     /// `[postprocess]`, as it was written.
     pub postprocess: Table,
     /// How far golden outputs may be off.
@@ -116,6 +120,10 @@ impl ModelFolder {
         let outputs = tensors(&top, "output");
         let signature = Signature { inputs, outputs };
         let (input, picture) = picture(&top, &signature);
+        let (input, window) = match window::read(&top, &signature) {
+            Some((input, window)) => (input, window),
+            None => (input, None),
+        };
         let postprocess = top.table("postprocess").cloned().unwrap_or_else(|| match task {
             Some(task) => vec![(
                 "kind".to_owned(),
@@ -159,6 +167,7 @@ impl ModelFolder {
             signature,
             input,
             picture,
+            window,
             postprocess,
             golden: golden_tolerance,
         })
@@ -260,30 +269,22 @@ fn dims(list: &[Node], section: &Section<'_>) -> Vec<Dim> {
 
 /// The input that the source fills, and the picture that it is.
 fn picture(top: &Section<'_>, signature: &Signature) -> (usize, Option<PictureSpec>) {
-    if let Some(window) = top.table("window") {
-        // Sensor windows are read when sources for them exist; until then they are only for verification.
-        let name = window.iter().find_map(|(key, node)| match &node.value {
-            Value::Text(name) if key == "input" => Some(name.as_str()),
-            _ => None,
-        });
-        let found = signature.inputs.iter().position(|input| Some(input.name.as_str()) == name);
-        return (found.unwrap_or(0), None);
-    }
     let Some(section) = top.section("picture") else { return (0, None) };
-    let name = section.text("input");
-    let index = match &name {
-        Some(name) => signature.inputs.iter().position(|input| input.name == *name),
-        None => Some(0),
-    };
-    if index.is_none() {
-        let names: Vec<&str> = signature.inputs.iter().map(|input| input.name.as_str()).collect();
-        let name = name.unwrap_or_default();
-        section.mistake("input", crate::config::section::unknown(&name, &names));
-    }
-    let index = index.unwrap_or(0);
+    let index = filled(&section, signature);
     let picture = signature.inputs.get(index).and_then(|input| picture_of(&section, input));
     section.finish();
     (index, picture)
+}
+
+/// Which input `input` names; the first one without it.
+pub(super) fn filled(section: &Section<'_>, signature: &Signature) -> usize {
+    let Some(name) = section.text("input") else { return 0 };
+    let index = signature.inputs.iter().position(|input| input.name == name);
+    if index.is_none() {
+        let names: Vec<&str> = signature.inputs.iter().map(|input| input.name.as_str()).collect();
+        section.mistake("input", crate::config::section::unknown(&name, &names));
+    }
+    index.unwrap_or(0)
 }
 
 fn picture_of(section: &Section<'_>, input: &TensorSpec) -> Option<PictureSpec> {
@@ -365,7 +366,7 @@ fn triple(section: &Section<'_>, key: &'static str, count: usize, default: f32) 
 
 #[expect(clippy::as_conversions, reason = "a tensor's numbers have seven digits")]
 #[expect(clippy::cast_possible_truncation, reason = "a tensor's numbers have seven digits")]
-fn narrow(number: f64) -> f32 {
+pub(super) fn narrow(number: f64) -> f32 {
     number as f32
 }
 

@@ -123,7 +123,7 @@ fn show(spec: &PictureSpec, path: &Path, input: ElementsMut<'_>) -> Result<(), S
     let mut frame = Frame::default();
     replay::load(path, &mut frame, &mut Vec::new()).map_err(|error| wrong(&error))?;
     if (frame.width, frame.height) != (spec.width, spec.height)
-        || frame.format == PixelFormat::Mjpeg
+        || matches!(frame.format, PixelFormat::Mjpeg | PixelFormat::Samples)
     {
         return Err(format!(
             "`input.png` is a picture of {} x {} pixels, the model's input is {} x {}",

@@ -6,5 +6,6 @@ pub mod golden;
 pub mod graph;
 pub mod npy;
 pub mod verify;
+mod window;
 
 pub use folder::ModelFolder;

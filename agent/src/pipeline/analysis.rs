@@ -94,6 +94,28 @@ impl AnalysisSettings {
         Self { track, zones, lines, rules, gate: gate.unwrap_or_default(), load }
     }
 
+    /// Notes what is configured that looks at pictures, which a sensor does not give.
+    pub fn refuse_pictures(&self, section: &Section<'_>) {
+        let zones = [("zones", !self.zones.is_empty()), ("lines", !self.lines.is_empty())];
+        let gate = [("gate", self.gate.motion.is_some()), ("track", self.track.is_some())];
+        for (key, there) in zones.into_iter().chain(gate) {
+            if there {
+                section.mistake(key, "looks at pictures, and the source gives samples");
+            }
+        }
+        for rule in &self.rules {
+            if rule.spec.needs() != Needs::Anomaly {
+                let (name, kind) = (&rule.name, rule.kind);
+                let why = "looks at pictures, and the source gives samples: `anomaly` does not";
+                section.mistake("events", format!("`{name}`: `{kind}` {why}"));
+            }
+            if rule.clip.is_some() {
+                let why = "has a clip, which is of pictures, and the source gives samples";
+                section.mistake("events", format!("`{}` {why}", rule.name));
+            }
+        }
+    }
+
     /// What looks at the findings of `pipeline`. `timed`: its source has a rate of its own.
     #[must_use]
     pub fn analysis(&self, pipeline: &Arc<str>, timed: bool, outlet: Option<&Outlet>) -> Analysis {

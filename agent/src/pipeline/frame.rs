@@ -1,4 +1,4 @@
-//! One picture, in the format in which the camera gave it.
+//! One picture, in the format in which the camera gave it; or one window of samples, which travels the same way.
 //!
 //! A frame's memory is reused: three frames circulate between a source, its mailbox and the engine's thread,
 //! so that the steady state allocates nothing.
@@ -35,10 +35,13 @@ pub enum PixelFormat {
     Bgr,
     /// One byte a pixel.
     Grey,
+    /// No picture: a window of samples. A row is a channel, a column a moment, each sample an `f32` in the machine's
+    /// byte order.
+    Samples,
 }
 
 impl PixelFormat {
-    /// Every format and its name in configurations.
+    /// Every format of pictures and its name in configurations.
     pub const NAMES: &[(&str, Self)] = &[
         ("nv12", Self::Nv12),
         ("i420", Self::I420),
@@ -211,6 +214,7 @@ fn extents(format: PixelFormat, width: u32, height: u32) -> [(usize, usize); 3] 
         PixelFormat::Yuyv => [(h, 4 * half_w), (0, 0), (0, 0)],
         PixelFormat::Rgb | PixelFormat::Bgr => [(h, 3 * w), (0, 0), (0, 0)],
         PixelFormat::Grey => [(h, w), (0, 0), (0, 0)],
+        PixelFormat::Samples => [(h, 4 * w), (0, 0), (0, 0)],
         PixelFormat::Mjpeg => [(0, 0); 3],
     }
 }
@@ -316,6 +320,7 @@ mod tests {
             (PixelFormat::Rgb, 45),
             (PixelFormat::Bgr, 45),
             (PixelFormat::Grey, 15),
+            (PixelFormat::Samples, 60),
             (PixelFormat::Mjpeg, 0),
         ] {
             let mut frame = Frame::default();

@@ -1,13 +1,14 @@
 //! How a pipeline is doing: counters that any thread may bump, and the latencies of the last interval.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 use wire::Timings;
 
 use super::meter::Meter;
+use super::source::samples::{Counts as SampleCounts, SampleFigures};
 
 /// Longest latency that is told apart from longer ones.
 const LATENCY_MAX_US: u64 = 60_000_000;
@@ -42,6 +43,7 @@ pub struct Health {
     owed: AtomicBool,
     steps: Steps,
     interval: Mutex<Interval>,
+    samples: Option<Arc<SampleCounts>>,
 }
 
 /// How long each step of a pipeline's frames took, since the start.
@@ -149,6 +151,8 @@ pub struct Summary {
     pub p95_ms: Option<f64>,
     /// 99th percentile of it.
     pub p99_ms: Option<f64>,
+    /// What is known of its samples, where its source is a sensor.
+    pub samples: Option<SampleFigures>,
 }
 
 impl Default for Health {
@@ -171,11 +175,24 @@ impl Default for Health {
                 telemetry: Since::new(),
                 watch: None,
             }),
+            samples: None,
         }
     }
 }
 
 impl Health {
+    /// That of a pipeline whose source counts `samples`, where it is a sensor.
+    #[must_use]
+    pub fn of(samples: Option<Arc<SampleCounts>>) -> Self {
+        Self { samples, ..Self::default() }
+    }
+
+    /// What is known of its samples, where its source is a sensor.
+    #[must_use]
+    pub fn samples(&self) -> Option<SampleFigures> {
+        self.samples.as_ref().map(|samples| samples.figures())
+    }
+
     /// The source gave a frame.
     pub fn captured(&self) {
         self.captured.fetch_add(1, Ordering::Relaxed);
@@ -361,6 +378,7 @@ impl Health {
             p50_ms: quantile(0.50),
             p95_ms: quantile(0.95),
             p99_ms: quantile(0.99),
+            samples: self.samples(),
         };
         (since.captured_before, since.inferred_before) = (captured, inferred);
         since.began = Instant::now();

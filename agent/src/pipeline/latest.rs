@@ -43,6 +43,8 @@ struct Mailbox {
     open: bool,
     period: Duration,
     patient: bool,
+    /// How long a frame waits for the one before to be taken.
+    lenient: Duration,
     replaced: u64,
 }
 
@@ -76,6 +78,7 @@ impl Desk {
                 .and_then(|rate| Duration::try_from_secs_f64(1.0 / rate).ok())
                 .unwrap_or(PERIOD_UNKNOWN),
             patient: rate.is_none(),
+            lenient: Duration::ZERO,
             replaced: 0,
         };
         let boxes = rates_hz.iter().map(mailbox).collect();
@@ -86,12 +89,25 @@ impl Desk {
         }
     }
 
+    /// The source of mailbox `index` gives its frames in packets: each waits for the one before to be taken, at most
+    /// so long, and then replaces it.
+    pub fn set_lenient(&mut self, index: usize, limit: Duration) {
+        let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
+        state.boxes[index].lenient = limit;
+    }
+
     /// Puts `frame` into mailbox `index` and gives back one to fill. False once the desk is closed.
     #[must_use]
     pub fn post(&self, index: usize, frame: &mut Frame) -> bool {
         let mut state = self.lock();
         while state.boxes[index].patient && state.boxes[index].fresh && !state.closed {
             state = self.taken.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        let lenient = state.boxes[index].lenient;
+        if !lenient.is_zero() {
+            let waits = |state: &mut State| state.boxes[index].fresh && !state.closed;
+            let waited = self.taken.wait_timeout_while(state, lenient, waits);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
         if state.closed {
             return false;
@@ -256,6 +272,36 @@ mod tests {
             seen
         });
         assert_eq!(seen, (0..1000).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn frames_that_come_in_a_packet_wait_for_each_other_but_not_for_ever() {
+        let mut desk = Desk::new(&[Some(8.0)]);
+        desk.set_lenient(0, Duration::from_secs(60));
+        let seen = std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let mut frame = Frame::default();
+                for seq in 0..100 {
+                    frame.seq = seq;
+                    assert!(desk.post(0, &mut frame));
+                }
+                desk.end(0);
+            });
+            let (mut frame, mut seen) = (Frame::default(), Vec::new());
+            while let Taken::Frame { .. } = desk.take(&mut frame) {
+                seen.push(frame.seq);
+            }
+            seen
+        });
+        assert_eq!(seen, (0..100).collect::<Vec<_>>());
+        let (mut desk, post) = desk_of_one();
+        desk.set_lenient(0, Duration::from_millis(1));
+        (0..3).for_each(|seq| post(&desk, 0, seq, seq));
+        assert_eq!(desk.take(&mut Frame::default()), Taken::Frame { index: 0, replaced: 2 });
+    }
+
+    fn desk_of_one() -> (Desk, impl Fn(&Desk, usize, u64, u64)) {
+        desk(&[Some(30.0)])
     }
 
     #[test]

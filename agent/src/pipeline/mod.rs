@@ -25,5 +25,6 @@ pub mod source;
 pub mod tensor;
 pub mod track;
 pub mod value;
+pub mod window;
 pub mod worker;
 pub mod zones;

@@ -12,6 +12,9 @@ pub enum RgbError {
     /// Its bytes are not what it promises.
     #[error("the frame is not a picture")]
     Frame(#[source] FrameError),
+    /// It is a window of samples.
+    #[error("a window of samples is no picture: there is nothing to show of it")]
+    Samples,
     /// Its JPEG file cannot be decoded.
     #[error("the frame's JPEG picture cannot be shown")]
     Jpeg(#[source] JpegError),
@@ -32,6 +35,9 @@ pub enum RgbError {
 #[expect(clippy::as_conversions, reason = "u32 to usize, lossless on every target of this crate")]
 pub fn to_rgb(frame: &Frame, rgb: &mut Vec<u8>) -> Result<(), RgbError> {
     frame.check().map_err(RgbError::Frame)?;
+    if frame.format == PixelFormat::Samples {
+        return Err(RgbError::Samples);
+    }
     if frame.format == PixelFormat::Mjpeg {
         let decoded = Decoder::new().and_then(|mut codec| codec.decode_rgb(&frame.pixels, rgb));
         let (found, promised) = (decoded.map_err(RgbError::Jpeg)?, (frame.width, frame.height));
@@ -59,7 +65,7 @@ impl Picture<'_> {
         match self.frame.format {
             PixelFormat::Rgb => [0, 1, 2].map(|channel| at(0, 3 * x + channel, y)),
             PixelFormat::Bgr => [2, 1, 0].map(|channel| at(0, 3 * x + channel, y)),
-            PixelFormat::Grey | PixelFormat::Mjpeg => [at(0, x, y); 3],
+            PixelFormat::Grey | PixelFormat::Mjpeg | PixelFormat::Samples => [at(0, x, y); 3],
             PixelFormat::Nv12 => {
                 let u = x & !1;
                 self.convert.rgb(at(0, x, y), at(1, u, y / 2), at(1, u + 1, y / 2))

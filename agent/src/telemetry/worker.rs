@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use wire::telemetry::Store;
-use wire::{Alarm, BoardTelemetry, EventState, PAYLOAD_MAX_BYTES, PipelineTelemetry};
+use wire::{
+    Alarm, BoardTelemetry, EventState, PAYLOAD_MAX_BYTES, PipelineTelemetry, SampleTelemetry,
+};
 
 use super::alarms::{Alarms, PipelineView, Standing, View};
 use super::sampler::Sampler;
@@ -300,6 +302,13 @@ impl Told {
             latency_p50_ms: summary.p50_ms,
             latency_p95_ms: summary.p95_ms,
             latency_p99_ms: summary.p99_ms,
+            samples: summary.samples.map(|samples| SampleTelemetry {
+                rate_hz: samples.rate_hz.and_then(tenth),
+                received_total: samples.received,
+                unusable_total: samples.unusable,
+                gaps_total: samples.gaps,
+                clock_jumps_total: samples.clock_jumps,
+            }),
         };
         link.publish(Class::Telemetry, &followed.topic, encode(&telemetry));
     }

@@ -4,6 +4,7 @@ use super::text::{Kind, Labels, Text};
 use crate::api::{Api, Pipeline};
 use crate::pipeline::health::{Counts, Steps};
 use crate::pipeline::meter::Meter;
+use crate::pipeline::source::samples::SampleFigures;
 
 /// A count of frames: its family, its help, and where it stands.
 type Count = (&'static str, &'static str, fn(&Counts) -> u64);
@@ -54,6 +55,7 @@ pub(super) fn write(api: &Api, text: &mut Text) {
     if !pipelines.is_empty() {
         counts(pipelines, text);
         times(pipelines, text);
+        samples(pipelines, text);
     }
     engines(api, text);
 }
@@ -98,6 +100,39 @@ fn times(pipelines: &[Pipeline], text: &mut Text) {
         let read = pipeline.open.health.steps().latency.read();
         family.histogram(&[label(pipeline)], &read);
     }
+}
+
+/// A count of a sensor's samples: its family, its help, and where it stands.
+type SampleCount = (&'static str, &'static str, fn(&SampleFigures) -> u64);
+
+const SAMPLES: [SampleCount; 4] = [
+    ("vedette_pipeline_samples_received_total", "Samples that were used.", |one| one.received),
+    (
+        "vedette_pipeline_samples_unusable_total",
+        "Lines, messages and readings that were no samples.",
+        |one| one.unusable,
+    ),
+    ("vedette_pipeline_samples_gaps_total", "Gaps after which a window was begun anew.", |one| {
+        one.gaps
+    }),
+    (
+        "vedette_pipeline_samples_clock_jumps_total",
+        "Jumps of a sensor's clock after which a window was begun anew.",
+        |one| one.clock_jumps,
+    ),
+];
+
+fn samples(pipelines: &[Pipeline], text: &mut Text) {
+    let figures = |one: &Pipeline| one.open.health.samples();
+    let all: Vec<(&str, SampleFigures)> =
+        pipelines.iter().filter_map(|one| Some((&*one.open.name, figures(one)?))).collect();
+    for (name, help, count) in SAMPLES {
+        let values = all.iter().map(|(pipeline, figures)| (*pipeline, Some(count(figures))));
+        text.counters(name, help, "pipeline", values);
+    }
+    let help = "Samples a second that a sensor sends, measured.";
+    let rates = all.iter().map(|(pipeline, figures)| (*pipeline, figures.rate_hz));
+    text.gauges("vedette_pipeline_sample_rate_hertz", help, "pipeline", rates);
 }
 
 fn engines(api: &Api, text: &mut Text) {

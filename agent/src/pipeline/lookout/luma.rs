@@ -66,6 +66,7 @@ impl Eye {
             PixelFormat::Nv12 | PixelFormat::I420 | PixelFormat::Grey => cells(&plane(frame), 1, 0),
             PixelFormat::Yuyv => cells(&plane(frame), 2, 0),
             PixelFormat::Rgb | PixelFormat::Bgr => cells(&plane(frame), 3, 1),
+            PixelFormat::Samples => return None,
         };
         Some(Luma::of(cells, digest))
     }

@@ -20,13 +20,16 @@ mod geometry;
 mod kernel;
 mod pixel;
 mod plan;
+mod spectrum;
 mod taps;
 mod view;
+mod windows;
 
 use self::fill::{Filler, Pass};
 use self::kernel::Kernel;
 use self::plan::Plan;
 use self::view::View;
+pub use self::windows::{Prepare, Windows};
 use super::frame::{Frame, FrameError, PixelFormat, check_size};
 use super::tensor::{Element, ElementsMut};
 use crate::hw::jpeg::{Decoder, Header, JpegError, Planes};
@@ -108,6 +111,18 @@ pub struct Placement {
     pub offset_y: f32,
 }
 
+impl Placement {
+    /// That of what is no picture.
+    pub const NONE: Self = Self {
+        picture_width: 0.0,
+        picture_height: 0.0,
+        scale_x: 1.0,
+        scale_y: 1.0,
+        offset_x: 0.0,
+        offset_y: 0.0,
+    };
+}
+
 impl PictureSpec {
     /// How many channels a pixel has.
     #[must_use]
@@ -164,6 +179,18 @@ pub enum PreprocessError {
         value: f32,
         /// What it must be.
         rule: &'static str,
+    },
+    /// No window becomes elements of this type. The model's description is wrong.
+    #[error("samples cannot become elements of type {}: only f32 and f16", .0.name())]
+    Samples(Element),
+    /// The frame is a window of samples, and the model wants a picture. Skip it.
+    #[error("a window of samples is no picture")]
+    NotPicture,
+    /// The frame is not the window that the model wants. Skip it.
+    #[error("the frame is no window of {} samples of {} channels", wanted.0, wanted.1)]
+    NotThisWindow {
+        /// Samples and channels.
+        wanted: (usize, usize),
     },
     /// The frame's bytes are not what it claims. Skip it.
     #[error("the frame cannot be read")]
@@ -274,6 +301,9 @@ impl Preprocess {
     ) -> Result<Placement, PreprocessError> {
         frame.check().map_err(PreprocessError::Frame)?;
         self.check_tensor(&out)?;
+        if frame.format == PixelFormat::Samples {
+            return Err(PreprocessError::NotPicture);
+        }
         if frame.format == PixelFormat::Mjpeg {
             self.decode(frame)?;
         }
@@ -316,18 +346,23 @@ impl Preprocess {
     }
 
     fn check_tensor(&self, out: &ElementsMut<'_>) -> Result<(), PreprocessError> {
-        let (found, have) = match out {
-            ElementsMut::F32(out) => (Element::F32, out.len()),
-            ElementsMut::F16(out) => (Element::F16, out.len()),
-            ElementsMut::U8(out) => (Element::U8, out.len()),
-            ElementsMut::I8(out) => (Element::I8, out.len()),
-        };
+        let (found, have) = extent_of(out);
         let (need, wanted) = (self.elements(), self.spec.element);
         if (have, found) == (need, wanted) {
             Ok(())
         } else {
             Err(PreprocessError::Tensor { have, need, found, wanted })
         }
+    }
+}
+
+/// Type and number of elements.
+fn extent_of(out: &ElementsMut<'_>) -> (Element, usize) {
+    match out {
+        ElementsMut::F32(out) => (Element::F32, out.len()),
+        ElementsMut::F16(out) => (Element::F16, out.len()),
+        ElementsMut::U8(out) => (Element::U8, out.len()),
+        ElementsMut::I8(out) => (Element::I8, out.len()),
     }
 }
 

@@ -130,7 +130,7 @@ pub(super) struct View<'a> {
 }
 
 impl<'a> View<'a> {
-    /// The samples of a frame that was checked; `None` where it is JPEG and has none yet.
+    /// The samples of a frame that was checked; `None` where it is JPEG and has none yet, or no picture.
     pub(super) fn of_frame(frame: &'a Frame) -> Option<Self> {
         let sampling = match frame.format {
             PixelFormat::Nv12 => Sampling::Nv12,
@@ -139,7 +139,7 @@ impl<'a> View<'a> {
             PixelFormat::Rgb => Sampling::Rgb,
             PixelFormat::Bgr => Sampling::Bgr,
             PixelFormat::Grey => Sampling::Grey,
-            PixelFormat::Mjpeg => return None,
+            PixelFormat::Mjpeg | PixelFormat::Samples => return None,
         };
         let (width, height) = (frame.width, frame.height);
         let shape = Shape { sampling, colour: frame.colour, width, height, denominator: 1 };

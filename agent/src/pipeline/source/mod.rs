@@ -12,12 +12,17 @@ pub mod pattern;
 mod reach;
 pub mod replay;
 pub mod rtsp;
+pub mod samples;
+pub mod sensor;
 pub mod v4l2;
 mod when;
 
 use std::fmt::Debug;
+use std::sync::Arc;
 
+use self::samples::Counts;
 use super::frame::{Frame, FrameError};
+use super::window::Cut;
 use crate::mqtt::Link;
 use crate::stop::Stop;
 use crate::supervisor::Sooner;
@@ -99,6 +104,22 @@ pub trait SourceSpec: Debug + Send + Sync {
 
     /// Frames a second that it is expected to give, where that is known.
     fn rate_hz(&self) -> Option<f64>;
+
+    /// Makes it one for a model that wants windows cut so, or pictures where there is none.
+    ///
+    /// # Errors
+    /// It cannot give that, in words that follow its name.
+    fn fit(&mut self, cut: Option<&Cut>) -> Result<(), String> {
+        match cut {
+            None => Ok(()),
+            Some(_) => Err("gives pictures, and the model wants windows of samples".to_owned()),
+        }
+    }
+
+    /// What is counted of its samples, where it gives those; `None`: it gives pictures.
+    fn samples(&self) -> Option<Arc<Counts>> {
+        None
+    }
 
     /// Whether its frames come over the connection to the broker.
     fn needs_mqtt(&self) -> bool {

@@ -13,11 +13,11 @@ const ACCEPTS_WITHIN: Duration = Duration::from_millis(1500);
 /// Addresses of a name that are tried.
 const ADDRESSES_MAX: usize = 4;
 
-/// Why a camera cannot be reached.
+/// Why a camera or a sensor cannot be reached.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ReachError {
     /// Its name has no address.
-    #[error("the host's name `{host}` is not known: look at `url` and the name server")]
+    #[error("the host's name `{host}` is not known: look at its address and the name server")]
     Name {
         /// The name.
         host: String,
@@ -25,13 +25,13 @@ pub(super) enum ReachError {
         source: io::Error,
     },
     /// The host is there and the port is closed.
-    #[error("nothing listens there: is the camera's service on, and the port in `url` right?")]
+    #[error("nothing listens there: is its service on, and the port of its address right?")]
     Refused,
     /// Nothing comes back.
-    #[error("the host does not answer: is the camera on, and the address in `url` right?")]
+    #[error("the host does not answer: is it on, and is its address right?")]
     Silent,
     /// There is no way there.
-    #[error("the host cannot be reached: look at the network and the address in `url`")]
+    #[error("the host cannot be reached: look at the network and at its address")]
     Way(#[source] io::Error),
 }
 
@@ -40,6 +40,14 @@ pub(super) enum ReachError {
 /// # Errors
 /// [`ReachError`] of the last address that was tried.
 pub(super) fn reach(host: &str, port: u16, stop: &Stop) -> Result<(), ReachError> {
+    dial(host, port, stop).map(drop)
+}
+
+/// Connects to `port` of `host`. Returns early where `stop` is said.
+///
+/// # Errors
+/// [`ReachError`] of the last address that was tried.
+pub(super) fn dial(host: &str, port: u16, stop: &Stop) -> Result<TcpStream, ReachError> {
     let (sender, answer) = mpsc::sync_channel(1);
     let place = host.to_owned();
     // A name server may take longer than there is to stop; nobody wants its answer then.
@@ -56,13 +64,13 @@ pub(super) fn reach(host: &str, port: u16, stop: &Stop) -> Result<(), ReachError
     Err(ReachError::Silent)
 }
 
-fn connect(host: &str, port: u16) -> Result<(), ReachError> {
+fn connect(host: &str, port: u16) -> Result<TcpStream, ReachError> {
     let name = |source| ReachError::Name { host: host.to_owned(), source };
     let addresses = (host, port).to_socket_addrs().map_err(name)?;
     let mut last = ReachError::Silent;
     for address in addresses.take(ADDRESSES_MAX) {
         match TcpStream::connect_timeout(&address, ACCEPTS_WITHIN) {
-            Ok(_) => return Ok(()),
+            Ok(stream) => return Ok(stream),
             Err(error) => last = meaning(error),
         }
     }

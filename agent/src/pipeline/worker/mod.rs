@@ -31,7 +31,7 @@ use super::frame::Frame;
 use super::health::Health;
 use super::latest::Desk;
 use super::postprocess::Postprocess;
-use super::preprocess::Preprocess;
+use super::preprocess::Prepare;
 use super::sink::Queue;
 use crate::said::Said;
 use crate::supervisor::{Failure, exit};
@@ -61,15 +61,15 @@ pub struct Generation {
 
 /// How one pipeline's frames become this model's input, and its outputs that pipeline's findings.
 pub struct Fitting {
-    preprocess: Mutex<Preprocess>,
+    preprocess: Mutex<Prepare>,
     postprocess: Mutex<Box<dyn Postprocess>>,
 }
 
 impl Fitting {
     /// One pipeline's two ends of a model.
     #[must_use]
-    pub fn new(preprocess: Preprocess, postprocess: Box<dyn Postprocess>) -> Self {
-        Self { preprocess: Mutex::new(preprocess), postprocess: Mutex::new(postprocess) }
+    pub fn new(preprocess: impl Into<Prepare>, postprocess: Box<dyn Postprocess>) -> Self {
+        Self { preprocess: Mutex::new(preprocess.into()), postprocess: Mutex::new(postprocess) }
     }
 }
 

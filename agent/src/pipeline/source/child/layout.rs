@@ -55,7 +55,7 @@ fn planes(format: PixelFormat, width: u32, height: u32) -> ([Plane; 3], usize) {
         PixelFormat::Yuyv => [(h, 2 * w), (0, 0), (0, 0)],
         PixelFormat::Rgb | PixelFormat::Bgr => [(h, 3 * w), (0, 0), (0, 0)],
         PixelFormat::Grey => [(h, w), (0, 0), (0, 0)],
-        PixelFormat::Mjpeg => [(0, 0); 3],
+        PixelFormat::Mjpeg | PixelFormat::Samples => [(0, 0); 3],
     };
     let mut offset = 0;
     let planes = rows.map(|(rows, row)| {

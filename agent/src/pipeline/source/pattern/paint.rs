@@ -67,7 +67,7 @@ fn layouts(format: PixelFormat) -> &'static [Layout] {
             const { &[layout(&[(0, 1), (1, 1), (2, 1)], 1, 1)] }
         }
         PixelFormat::Bgr => const { &[layout(&[(2, 1), (1, 1), (0, 1)], 1, 1)] },
-        PixelFormat::Grey => const { &[LUMA] },
+        PixelFormat::Grey | PixelFormat::Samples => const { &[LUMA] },
     }
 }
 
@@ -343,7 +343,7 @@ pub(super) fn channels(format: PixelFormat, colour: Colour, rgb: Rgb) -> [f32; 3
     let [red, green, blue] = rgb.map(f32::from);
     let Colour { matrix, range } = match format {
         PixelFormat::Rgb | PixelFormat::Bgr | PixelFormat::Mjpeg => return [red, green, blue],
-        PixelFormat::Grey => Colour::JPEG,
+        PixelFormat::Grey | PixelFormat::Samples => Colour::JPEG,
         PixelFormat::Nv12 | PixelFormat::I420 | PixelFormat::Yuyv => colour,
     };
     let (of_red, of_blue) = match matrix {
