@@ -170,21 +170,7 @@ impl Entities<'_> {
             });
             self.add("button", &format!("{name} look"), &format!("{name}: take a picture"), keys);
         }
-        if !pipeline.events.is_empty() {
-            // An event of a type that is not declared here would be dropped.
-            let types = pipeline.events.iter().flat_map(|event| {
-                EVENT_STATES
-                    .map(|state| format!("{event}_{}", json!(state).as_str().unwrap_or_default()))
-            });
-            let keys = json!({
-                "stat_t": self.topics.event(name),
-                "val_tpl": "{{ {'event_type': value_json.event ~ '_' ~ value_json.state, \
-                            'place': value_json.place, 'label': value_json.label, \
-                            'value': value_json.value, 'clip': value_json.clip} | tojson }}",
-                "event_types": types.collect::<Vec<_>>(),
-            });
-            self.add("event", &format!("{name} event"), &format!("{name}: what happens"), keys);
-        }
+        self.events(pipeline);
         if has.measured.contains(name) {
             let topic = self.topics.telemetry_pipeline(name);
             for reading in PIPELINE {
@@ -194,6 +180,27 @@ impl Entities<'_> {
                 self.sensor(reading, &topic, &key, &shown, &template);
             }
         }
+    }
+
+    /// What a pipeline waits for, as one entity.
+    fn events(&mut self, pipeline: &Pipeline) {
+        if pipeline.events.is_empty() {
+            return;
+        }
+        let name = &pipeline.name;
+        // An event of a type that is not declared here would be dropped.
+        let types = pipeline.events.iter().flat_map(|event| {
+            EVENT_STATES
+                .map(|state| format!("{event}_{}", json!(state).as_str().unwrap_or_default()))
+        });
+        let keys = json!({
+            "stat_t": self.topics.event(name),
+            "val_tpl": "{{ {'event_type': value_json.event ~ '_' ~ value_json.state, \
+                        'place': value_json.place, 'label': value_json.label, \
+                        'value': value_json.value, 'clip': value_json.clip} | tojson }}",
+            "event_types": types.collect::<Vec<_>>(),
+        });
+        self.add("event", &format!("{name} event"), &format!("{name}: what happens"), keys);
     }
 
     fn slot(&mut self, slot: &str) {

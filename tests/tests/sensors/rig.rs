@@ -135,9 +135,9 @@ pub(crate) struct Sensor {
 impl Sensor {
     /// One that sends into `out`. What does not fit is lost, as on a wire that nobody reads.
     pub(crate) fn into(mut out: impl Write + Send + 'static) -> Self {
-        Self::sending(move |bytes| match out.write_all(bytes) {
-            Err(error) if error.kind() != ErrorKind::WouldBlock => false,
-            _ => true,
+        Self::sending(move |bytes| {
+            let sent = out.write_all(bytes);
+            sent.map_or_else(|error| error.kind() == ErrorKind::WouldBlock, |()| true)
         })
     }
 

@@ -65,7 +65,7 @@ impl Spectrum {
             *out = (bin.re * bin.re + bin.im * bin.im).sqrt();
         }
         // These two have no negative frequency.
-        let even = self.samples.len() % 2 == 0;
+        let even = self.samples.len().is_multiple_of(2);
         if let Some(zero) = out.first_mut() {
             *zero *= 0.5;
         }
