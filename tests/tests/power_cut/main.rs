@@ -415,8 +415,8 @@ fn a_power_cut_in_a_withdrawal_ends_on_the_release_before() -> Result<()> {
     let known = life.targets()?;
     life.publish("3.0.0", Kind::Good)?;
     // One of its files is not on the server: the device waits for it, until the release is taken back.
-    let new = life.targets()?.into_iter().filter(|target| !known.contains(target));
-    let missing = new.filter(|target| !target.to_string_lossy().contains('~')).last();
+    let mut new = life.targets()?.into_iter().filter(|target| !known.contains(target));
+    let missing = new.rfind(|target| !target.to_string_lossy().contains('~'));
     let missing = missing.context("3.0.0 has no file of its own")?;
     let elsewhere = life.fleet.folder().join("missing");
     std::fs::copy(&missing, &elsewhere)?;

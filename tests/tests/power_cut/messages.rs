@@ -174,14 +174,11 @@ fn a_power_cut_loses_no_message_that_was_said_to_be_kept() -> Result<()> {
         }
         Ok(())
     })?;
-    #[expect(clippy::print_stdout, reason = "the numbers are what an enumeration is for")]
-    {
-        println!(
-            "{} steps, {} different states of {possible:.3e} possible, {} opened",
-            steps.len(),
-            states.len(),
-            walked.len()
-        );
-    }
+    println!(
+        "{} steps, {} different states of {possible:.3e} possible, {} opened",
+        steps.len(),
+        states.len(),
+        walked.len()
+    );
     Ok(())
 }
