@@ -22,6 +22,7 @@ use crate::config::section::Mistake;
 use crate::config::{Config, PipelineConfig};
 use crate::disk::StateDir;
 use crate::hw::ort::Runtime;
+use crate::hw::pages;
 use crate::mqtt::{self, Link};
 use crate::pipeline::capture::Capture;
 use crate::pipeline::frame::Frame;
@@ -320,6 +321,7 @@ impl House {
         );
         watchdog::start(&self.supervisor, self.desks.clone(), self.status_line());
         watchdog::ready();
+        pages::release_code();
         let mut figures = tokio::time::interval(FIGURES_EVERY);
         figures.tick().await;
         let stop = self.supervisor.stop().clone();

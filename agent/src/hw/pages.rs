@@ -5,6 +5,8 @@
 //! entry of it instead of 512. Only whole large pages inside a buffer are asked for, so that none costs memory that
 //! nobody uses. A kernel that has none, or not at these addresses, gives small ones: nothing but speed depends
 //! on it.
+//!
+//! And the program's own code: what only a start needs need not stay resident on a board with little memory.
 
 #![expect(unsafe_code, reason = "advice to the kernel goes by address")]
 
@@ -67,9 +69,54 @@ pub(super) fn advise(data: NonNull<u8>, bytes: usize) {
     }
 }
 
+/// Lets go of the program's own code; what is called again is read again, from the page cache as a rule.
+pub fn release_code() {
+    let (Ok(program), Ok(maps)) =
+        (std::env::current_exe(), std::fs::read_to_string("/proc/self/maps"))
+    else {
+        return;
+    };
+    let program = program.to_string_lossy();
+    for range in maps.lines().filter_map(|line| code(line, &program)) {
+        let begin = std::ptr::with_exposed_provenance_mut(range.start);
+        let advice = rustix::mm::Advice::LinuxDontNeed;
+        // SAFETY: the range is one mapping of a file, private, readable and executable and not writable: what is in
+        // it is what is in the file, and is mapped again where it is next touched.
+        if unsafe { rustix::mm::madvise(begin, range.len(), advice) }.is_err() {
+            tracing::trace!("the code of the start stays resident");
+        }
+    }
+}
+
+/// Where `line` of a list of mappings has code of `program`.
+fn code(line: &str, program: &str) -> Option<std::ops::Range<usize>> {
+    let mut words = line.split_whitespace();
+    let (range, access) = (words.next()?, words.next()?);
+    if access != "r-xp" || words.nth(3)? != program {
+        return None;
+    }
+    let (begin, end) = range.split_once('-')?;
+    Some(usize::from_str_radix(begin, 16).ok()?..usize::from_str_radix(end, 16).ok()?)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_code_of_the_program_itself_is_let_go_of() {
+        for (line, found) in [
+            ("1000-3000 r-xp 00001000 fe:00 77    /usr/bin/vedette", Some(0x1000..0x3000)),
+            ("3000-4000 r--p 00003000 fe:00 77    /usr/bin/vedette", None),
+            ("4000-5000 rw-p 00004000 fe:00 77    /usr/bin/vedette", None),
+            ("5000-6000 r-xp 00001000 fe:00 78    /usr/lib/libc.so.6", None),
+            ("7000-8000 r-xp 00000000 00:00 0", None),
+        ] {
+            assert_eq!(code(line, "/usr/bin/vedette"), found, "{line}");
+        }
+        release_code();
+        assert_eq!(copy(&[7; 3]), [7; 3], "and what is called after it still runs");
+    }
 
     #[test]
     fn a_buffer_of_any_size_has_room_and_keeps_what_is_put_in() {
