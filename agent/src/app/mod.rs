@@ -47,6 +47,8 @@ const DRAIN_FRAMES: Duration = Duration::from_secs(3);
 const DRAIN_EVENTS: Duration = Duration::from_millis(200);
 /// How often each pipeline's figures are logged.
 const FIGURES_EVERY: Duration = Duration::from_secs(60);
+/// When a start is over with all that follows it: the first samples, the first word to the broker.
+const SETTLED: Duration = Duration::from_secs(5);
 /// Old engines that wait to be dropped: more than are swapped in the time one takes.
 const REAPER_QUEUE: usize = 8;
 /// Threads for what waits for a network: there is little of it, and the cores belong to the models.
@@ -321,7 +323,8 @@ impl House {
         );
         watchdog::start(&self.supervisor, self.desks.clone(), self.status_line());
         watchdog::ready();
-        pages::release_code();
+        let settled = tokio::time::sleep(SETTLED);
+        tokio::pin!(settled);
         let mut figures = tokio::time::interval(FIGURES_EVERY);
         figures.tick().await;
         let stop = self.supervisor.stop().clone();
@@ -340,6 +343,7 @@ impl House {
                 _ = hangup.recv() => self.reload(&reread),
                 () = self.changed.notified() => self.tell(),
                 _ = figures.tick() => self.log_figures(),
+                () = &mut settled, if !settled.is_elapsed() => pages::release_code(),
             }
         }
         watchdog::stopping();

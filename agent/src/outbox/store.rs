@@ -15,6 +15,9 @@ use crate::disk::{self, DiskError};
 /// What sled may keep of its pages in memory; its own default is a gigabyte.
 const CACHE_BYTES: u64 = 4 << 20;
 
+/// What the name of a snapshot ends in until it is whole.
+const UNFINISHED: &str = "generating";
+
 /// Why the store could not do as asked.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum StoreError {
@@ -57,6 +60,9 @@ pub(super) struct Found {
 impl Store {
     /// Opens the store in the directory `path`, which is made where it is missing.
     pub(super) fn open(path: &Path) -> Result<Self, StoreError> {
+        // Its name too must be there after a power cut: sled syncs neither.
+        disk::create_directory(path).map_err(StoreError::Disk)?;
+        forget_unfinished(path)?;
         let db = guarded(path, "open", || {
             // Flushed by our commits alone.
             sled::Config::new().path(path).cache_capacity(CACHE_BYTES).flush_every_ms(None).open()
@@ -140,6 +146,21 @@ impl Store {
         }
         Ok(())
     }
+}
+
+/// Removes snapshots that a process did not come to write whole. sled takes such a file for its newest one, finds it
+/// damaged, and gives up all that the log beside it still has.
+fn forget_unfinished(path: &Path) -> Result<(), StoreError> {
+    let failed = |operation, path: &Path, source| {
+        StoreError::Disk(DiskError::File { operation, path: path.to_owned(), source })
+    };
+    for entry in std::fs::read_dir(path).map_err(|error| failed("read", path, error))? {
+        let file = entry.map_err(|error| failed("read", path, error))?.path();
+        if file.extension().is_some_and(|end| end == UNFINISHED) {
+            std::fs::remove_file(&file).map_err(|error| failed("remove", &file, error))?;
+        }
+    }
+    Ok(())
 }
 
 /// Sets the store in `path` aside, as `path` with `.broken` behind it, for whoever wants to look; what was set

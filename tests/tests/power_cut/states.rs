@@ -73,6 +73,6 @@ pub(crate) fn quick() -> PathBuf {
     if memory.is_dir() { memory } else { std::env::temp_dir() }
 }
 
-fn short(step: &Step) -> String {
-    format!("{step:?}").chars().take(200).collect()
+pub(crate) fn short(step: &Step) -> String {
+    format!("{step:?}").chars().take(120).collect()
 }
