@@ -73,7 +73,7 @@ def roll_back(token):
 
 
 with sync_playwright() as playwright:
-    browser = playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox", "--disable-gpu"])
+    browser = playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"])
     page = browser.new_page(viewport={"width": 1280, "height": 900}, color_scheme="light")
     wrong, elsewhere = [], []
     page.on("pageerror", lambda error: wrong.append(str(error)))

@@ -94,3 +94,15 @@ pub fn program(name: &str) -> Result<PathBuf> {
         .find(|path| path.is_file())
         .with_context(|| format!("{name} is not installed: run scripts/setup --test"))
 }
+
+/// Chromium; `None` on Ubuntu without one, which has it as a snap alone.
+///
+/// # Errors
+/// It is not installed; says how to install it.
+pub fn chromium() -> Result<Option<PathBuf>> {
+    let system = std::fs::read_to_string("/etc/os-release").unwrap_or_default();
+    match program("chromium") {
+        Err(_) if system.lines().any(|line| line == "ID=ubuntu") => Ok(None),
+        found => found.map(Some),
+    }
+}
