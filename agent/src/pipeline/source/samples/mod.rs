@@ -4,7 +4,7 @@
 //! bytes ─▶ lines ─▶ csv, json ─▶ rows ─▶ timeline (when; gap? jump?) ─▶ resample (the model's rate) ─▶ cutter ─▶ frame
 //!             a board's readings ─┘        rate (measured)
 //! ```
-//! A kind of sensor is a [`Place`] that opens a [`Feed`]; everything else is here, and the same for all. Windows are
+//! A kind of sensor is a `Place` that opens a `Feed`; everything else is here, and the same for all. Windows are
 //! made before the mailbox, so that no sample is lost to it. What cannot be used is counted and said once with what
 //! to do ([`Counts`]); nothing of it ends a source. Nothing is allocated for a sample or a window.
 
