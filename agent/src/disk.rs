@@ -164,6 +164,9 @@ fn parent(path: &Path) -> &Path {
     }
 }
 
+/// Names of scratch folders that are tried: more than daemons that were killed leave until the next boot.
+const NAMES_MAX: u32 = 1000;
+
 /// A folder for what is not kept, of this account alone, removed when it is dropped.
 #[derive(Debug)]
 pub struct Scratch(PathBuf);
@@ -172,14 +175,23 @@ impl Scratch {
     /// Makes one among the system's temporary files, named after what it is `of`.
     ///
     /// # Errors
-    /// [`DiskError::File`], also where something has its name already: there that may be somebody else's.
+    /// [`DiskError::File`]. What has its name already may be somebody else's, or of a process that had this one's
+    /// number and was killed: it is left alone, and another name taken, some times.
     pub fn new(of: &str) -> Result<Self, DiskError> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
-        let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("vedette-{of}-{}-{count}", std::process::id());
-        let path = std::env::temp_dir().join(name);
-        DirBuilder::new().mode(0o700).create(&path).map_err(failed("create", &path))?;
-        Ok(Self(path))
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let count = COUNT.fetch_add(1, Ordering::Relaxed);
+            let name = format!("vedette-{of}-{}-{count}", std::process::id());
+            let path = std::env::temp_dir().join(name);
+            match DirBuilder::new().mode(0o700).create(&path) {
+                Ok(()) => return Ok(Self(path)),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists && tries < NAMES_MAX => {
+                }
+                Err(error) => return Err(failed("create", &path)(error)),
+            }
+        }
     }
 
     /// Where it is.

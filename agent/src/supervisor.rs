@@ -314,6 +314,10 @@ impl Supervisor {
     fn wait(&self, pause: Duration, sooner: Option<&mut Sooner>) -> bool {
         let Some(sooner) = sooner else { return self.0.stop.wait(pause) };
         let until = Instant::now() + pause;
+        // As it is now, just after it failed: it may be back before it is asked about again.
+        if sooner() {
+            return self.0.stop.said();
+        }
         loop {
             let left = until.saturating_duration_since(Instant::now());
             if self.0.stop.wait(left.min(ASK_EVERY)) {

@@ -40,6 +40,9 @@ const RATE_MAX_HZ: u32 = 15;
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Pause of a stream after there was no picture.
 const AGAIN: Duration = Duration::from_secs(1);
+/// Pictures in a row that a stream waits for in vain: a viewer that vanished without a word is not noticed while
+/// nothing is sent, and must not keep a place for ever. A page asks again.
+const VAIN_MAX: u32 = 6;
 /// When it may go better: a camera is opened again after up to this.
 const RETRY_S: u32 = 30;
 /// What stands between two pictures.
@@ -130,10 +133,11 @@ async fn show(
     parts: &mpsc::Sender<Bytes>,
     _place: OwnedSemaphorePermit,
 ) {
-    let mut due = Instant::now();
-    while !pipeline.open.health.has_ended() {
+    let (mut due, mut vain) = (Instant::now(), 0);
+    while !pipeline.open.health.has_ended() && vain < VAIN_MAX {
         let pause = match picture(pipeline).await {
             Ok(jpeg) => {
+                vain = 0;
                 let head = format!(
                     "--{BOUNDARY}\r\nContent-Type: image/jpeg\r\nContent-Length: {}\r\n\r\n",
                     jpeg.len()
@@ -144,7 +148,10 @@ async fn show(
                 }
                 period
             }
-            Err(_) => AGAIN,
+            Err(_) => {
+                vain += 1;
+                AGAIN
+            }
         };
         due = (due + pause).max(Instant::now());
         tokio::time::sleep_until(due).await;
@@ -188,5 +195,16 @@ mod tests {
         };
         // It ends by itself: there will be no more pictures.
         tokio::join!(camera, show(&pipeline, Duration::from_millis(100), &parts, place));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_without_pictures_gives_its_place_back() {
+        let pipeline = pipeline(Some(10.0), None);
+        let (parts, _body) = mpsc::channel(1);
+        let places = Arc::new(Semaphore::new(1));
+        let place = places.clone().try_acquire_owned().unwrap();
+        let shown = show(&pipeline, Duration::from_millis(100), &parts, place);
+        tokio::time::timeout(2 * VAIN_MAX * PATIENCE, shown).await.unwrap();
+        assert_eq!(places.available_permits(), 1);
     }
 }

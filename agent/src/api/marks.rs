@@ -13,9 +13,13 @@ use crate::pipeline::meter::Metered;
 
 /// How far marks are apart.
 pub(super) const EVERY: Duration = Duration::from_secs(10);
+/// When a mark is due since the last: a clock that ticks a little early once makes no gap.
+const DUE: Duration = Duration::from_millis(9_500);
 /// Marks of one pipeline: two minutes, in which what a person just saw is not forgotten, and what is over
 /// soon is.
 const KEPT: usize = 12;
+/// What is older is no part of what is said of now.
+const LONGEST: Duration = Duration::from_secs(120);
 
 /// The marks of all pipelines, in their order.
 #[derive(Debug)]
@@ -116,8 +120,13 @@ impl Track {
             self.marks.clear();
             return None;
         }
+        // Nobody may have looked for a while.
+        let old = |mark: &Mark| now.at.saturating_duration_since(mark.at) > LONGEST;
+        while self.marks.front().is_some_and(old) {
+            self.marks.pop_front();
+        }
         let window = self.marks.front().map(|oldest| now.since(oldest));
-        let due = |last: &Mark| now.at.saturating_duration_since(last.at) >= EVERY;
+        let due = |last: &Mark| now.at.saturating_duration_since(last.at) >= DUE;
         if self.marks.back().is_none_or(due) {
             self.marks.push_back(now);
         }
@@ -155,6 +164,15 @@ mod tests {
         let window = last.unwrap();
         assert!(window.seconds >= 110.0 && window.captured <= 120, "{window:?}");
         assert_eq!(window.wanted, window.captured);
+        // A tick that comes a little early makes no gap, and one after a long time no long window.
+        let tick = |ms: u64| Mark { at: began + Duration::from_millis(ms), ..mark(0, captured) };
+        let mut recent = None;
+        for number in 0..30 {
+            let early = if number % 2 == 0 { 0 } else { 1 };
+            recent = track.look(tick(800_000 + 10_000 * number - early), false);
+        }
+        assert!(recent.unwrap().seconds <= 121.0);
+        assert_eq!(track.look(tick(2_000_000), false), None);
         assert_eq!(track.look(mark(800, captured), true), None);
         assert_eq!(track.look(mark(860, captured + 1), false), None);
         assert_eq!(track.look(mark(861, captured + 2), false).unwrap().captured, 1);

@@ -71,10 +71,9 @@ struct Rates {
 }
 
 fn why(seen: &Window, rates: Rates, alarms: &[&str]) -> Option<String> {
-    if seen.wanted < FRAMES_MIN {
-        return None;
-    }
-    let replaced = 100.0 * count(seen.replaced) / count(seen.wanted);
+    // Of a few frames nothing can be said but that they are few.
+    let many = seen.wanted >= FRAMES_MIN;
+    let replaced = if many { 100.0 * count(seen.replaced) / count(seen.wanted) } else { 0.0 };
     if replaced <= REPLACED_PERCENT {
         let gives = count(seen.captured) / seen.seconds.max(1.0);
         let rate = rates.source_hz.filter(|rate| gives < rate * SOURCE_PERCENT / 100.0)?;
@@ -141,6 +140,11 @@ mod tests {
             (seen(6, 10.0, 1.0, 20.0), &["thermal_throttle"], None),
             (seen(0, 20.0, 1.0, 20.0), &[], None),
             (seen(0, 60.0, 1.0, 20.0), &[], Some("source: it gives 10.0 of 60.0 frames a second")),
+            (
+                Window { captured: 12, wanted: 3, ..seen(0, 60.0, 1.0, 20.0) },
+                &[],
+                Some("source: it gives 0.2 of 60.0 frames a second"),
+            ),
             (
                 seen(150, 10.0, 1.0, 20.0),
                 &[],

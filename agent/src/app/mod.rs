@@ -47,6 +47,8 @@ const DRAIN_FRAMES: Duration = Duration::from_secs(3);
 const DRAIN_EVENTS: Duration = Duration::from_millis(200);
 /// How often each pipeline's figures are logged.
 const FIGURES_EVERY: Duration = Duration::from_secs(60);
+/// Most that a window waits for the one before it: a capture thread is to hear of what it is told, and of gaps.
+const LENIENT_MAX: Duration = Duration::from_secs(1);
 /// When a start is over with all that follows it: the first samples, the first word to the broker.
 const SETTLED: Duration = Duration::from_secs(5);
 /// Old engines that wait to be dropped: more than are swapped in the time one takes.
@@ -221,7 +223,7 @@ impl House {
             let cut =
                 config.models[pipeline.model].folder.window.as_ref().map(|window| &window.cut);
             if let Some(cut) = cut {
-                desk.set_lenient(index, cut.period() / 2);
+                desk.set_lenient(index, (cut.period() / 2).min(LENIENT_MAX));
             }
         }
         let desk = Arc::new(desk);

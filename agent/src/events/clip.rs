@@ -52,6 +52,29 @@ struct Taken {
     error: Option<String>,
 }
 
+/// A clip that is being taken: none that gives way, until this is dropped, however that comes.
+struct Taking<'a> {
+    kept: Arc<Mutex<Kept>>,
+    clip: &'a str,
+}
+
+impl<'a> Taking<'a> {
+    fn begin(kept: &Arc<Mutex<Kept>>, clip: &'a str) -> Self {
+        lock(kept).begin(clip);
+        Self { kept: kept.clone(), clip }
+    }
+}
+
+impl Drop for Taking<'_> {
+    fn drop(&mut self) {
+        lock(&self.kept).end(self.clip);
+    }
+}
+
+fn lock(kept: &Mutex<Kept>) -> MutexGuard<'_, Kept> {
+    kept.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl Taker {
     pub(super) fn new(
         pipeline: &Pipeline,
@@ -73,16 +96,12 @@ impl Taker {
 
     pub(super) async fn work(&mut self) -> Result<(), Failure> {
         while let Some(order) = self.orders.recv().await {
-            self.kept().begin(&order.name);
+            let taking = Taking::begin(&self.kept, &order.name);
             let taken = self.take(&order).await;
-            self.kept().end(&order.name);
+            drop(taking);
             self.announce(&order, taken);
         }
         Ok(())
-    }
-
-    fn kept(&self) -> MutexGuard<'_, Kept> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn take(&self, order: &Order) -> Taken {

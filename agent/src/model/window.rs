@@ -7,12 +7,10 @@ use crate::config::section::Section;
 use crate::pipeline::engine::Signature;
 use crate::pipeline::frame::SIDE_MAX;
 use crate::pipeline::tensor::{Dim, Element, TensorSpec};
-use crate::pipeline::window::{Cut, WindowSpec};
+use crate::pipeline::window::{Cut, RATES_HZ, WindowSpec};
 
 /// Most channels: more than any board of sensors has, and few enough for one line of CSV.
 const CHANNELS_MAX: usize = 256;
-/// Slowest and fastest rate: a reading a day, and faster than any line of text comes.
-const RATES_HZ: std::ops::RangeInclusive<f64> = 1e-5..=1e6;
 /// Longest window and hop, in seconds: a week.
 const SECONDS: std::ops::RangeInclusive<f64> = 1e-6..=604_800.0;
 

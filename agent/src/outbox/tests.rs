@@ -74,6 +74,7 @@ fn without_room_the_oldest_of_the_least_important_class_gives_way_and_is_counted
         push(&mut ledger, class, name, 0);
     }
     assert_eq!(ledger.figures(0).dropped, [0, 0, 1, 2]);
+    assert_eq!(ledger.figures(0).lost(), 1, "the next telemetry is as good");
     assert_eq!(drain(&mut ledger, 0), ["a1", "e1", "e2", "e3"]);
 }
 

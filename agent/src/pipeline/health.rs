@@ -41,6 +41,8 @@ pub struct Health {
     looked_at: AtomicU64,
     /// Whether a frame was found worth a run and none was inferred since.
     owed: AtomicBool,
+    /// Whether a frame failed and none was taken in its place yet.
+    retries: AtomicBool,
     steps: Steps,
     interval: Mutex<Interval>,
     samples: Option<Arc<SampleCounts>>,
@@ -169,6 +171,7 @@ impl Default for Health {
             inferred_at: AtomicU64::new(0),
             looked_at: AtomicU64::new(0),
             owed: AtomicBool::new(false),
+            retries: AtomicBool::new(false),
             steps: Steps::default(),
             interval: Mutex::new(Interval {
                 log: Since::new(),
@@ -212,7 +215,8 @@ impl Health {
             Skipped::Thinned => thinned,
         };
         counter.fetch_add(1, Ordering::Relaxed);
-        // What is thinned says nothing of those that are not; and a model that hangs is not well because nothing moves.
+        // What is thinned says nothing of those that are not; and a model that hangs on the only frame that is on its
+        // way is not well because nothing moves.
         if why != Skipped::Thinned && !self.owed.load(Ordering::Relaxed) {
             self.looked_at.store(self.stamp(), Ordering::Relaxed);
         }
@@ -311,6 +315,13 @@ impl Health {
     /// A frame could not be understood or inferred.
     pub fn failed(&self) {
         self.failed.fetch_add(1, Ordering::Relaxed);
+        self.retries.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether a frame failed since this was last asked: the next one is worth a run whatever it shows, since what
+    /// the failed one showed was not seen.
+    pub fn retries(&self) -> bool {
+        self.retries.load(Ordering::Relaxed) && self.retries.swap(false, Ordering::Relaxed)
     }
 
     /// The source or the engine was opened again.

@@ -8,6 +8,9 @@ use std::time::Duration;
 
 use super::tensor::Element;
 
+/// Slowest and fastest rate of samples, a sensor's and a model's: a reading a day, and faster than any text comes.
+pub const RATES_HZ: std::ops::RangeInclusive<f64> = 1e-5..=1e6;
+
 /// How a model's windows are cut out of a stream of samples.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Cut {

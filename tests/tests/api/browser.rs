@@ -7,20 +7,10 @@ use anyhow::{Context as _, Result, ensure};
 use tests::bench::{self, BRIGHTNESS};
 use tests::{Bench, Fleet, Kind, places};
 
+use crate::dashboards::MORE;
 use crate::metrics::BOARD;
 use crate::releases::rests;
 
-/// More of the board, so that charts have something to show.
-const MORE: &[(&str, &str)] = &[
-    ("sys/class/hwmon/hwmon0/name", "pwmfan\n"),
-    ("sys/class/hwmon/hwmon0/pwm1", "128\n"),
-    ("sys/class/hwmon/hwmon0/pwm1_enable", "1\n"),
-    ("sys/class/hwmon/hwmon1/name", "ina3221\n"),
-    ("sys/class/hwmon/hwmon1/in1_label", "VDD_IN\n"),
-    ("sys/class/hwmon/hwmon1/in1_input", "5016\n"),
-    ("sys/class/hwmon/hwmon1/curr1_input", "1550\n"),
-    ("proc/meminfo", "MemTotal: 8000000 kB\nMemAvailable: 4000000 kB\n"),
-];
 const SOURCE: &str = r#"kind = "pattern", width = 640, height = 360, rate_hz = 5, format = "nv12""#;
 
 /// A device with two pipelines, a board, and a model that takes its releases from `fleet`.

@@ -10,7 +10,7 @@ use crate::api;
 use crate::metrics::BOARD;
 
 /// What a dashboard shows beyond that: rails, a fan, what throttles, memory and the processor.
-const MORE: &[(&str, &str)] = &[
+pub(crate) const MORE: &[(&str, &str)] = &[
     ("sys/class/hwmon/hwmon0/name", "pwmfan\n"),
     ("sys/class/hwmon/hwmon0/pwm1", "128\n"),
     ("sys/class/hwmon/hwmon0/pwm1_enable", "1\n"),

@@ -65,8 +65,7 @@ fn what_a_server_says_instead_of_pictures_is_said_with_what_to_do() -> Result<()
         bench.folder.write("password", "secret\n")?;
         let source = format!("kind = \"http\", url = \"{}\"{more}", web.url());
         let rig = Rig::start(bench, &source)?;
-        // A slow one is said as a silent one is.
-        rig.says_times(said, if matches!(mood, Mood::Drip) { 2 } else { 1 })?;
+        rig.says(said)?;
         web.is(Mood::Stream(320, 240));
         rig.flows("gate")?;
         rig.end()?;

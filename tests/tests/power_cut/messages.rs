@@ -151,7 +151,11 @@ fn a_power_cut_loses_no_message_that_was_said_to_be_kept() -> Result<()> {
         states.extend(new.map(|crash| (moment, crash, said)));
     }
     ensure!(said == ROUNDS, "{said} processes came to their end");
-    let walked = spread(states.len(), STATES_MAX);
+    // Each moment that left another state, at least once; of the rest so many, spread evenly.
+    let firsts = (0..states.len()).filter(|&one| one == 0 || states[one - 1].0 != states[one].0);
+    let walked: BTreeSet<usize> =
+        spread(states.len(), STATES_MAX).into_iter().chain(firsts).collect();
+    let walked: Vec<usize> = walked.into_iter().collect();
     let places = tempfile::Builder::new().prefix("vedette-cut-").tempdir_in(quick())?;
     let next = AtomicUsize::new(0);
     let walk = |place: &Path| -> Result<()> {

@@ -1,4 +1,4 @@
-//! `/v1/openapi.json`: every route, what it takes and what it answers, for programs that read such documents.
+//! `/v1/openapi.json`: the routes, what each takes and what it answers, for programs that read such documents.
 //!
 //! The document is made from the types of requests and answers, by a test, which fails where the file
 //! is another: `VEDETTE_WRITE_SCHEMAS=1 cargo nextest run --workspace -E

@@ -272,3 +272,32 @@ fn the_document_is_that_of_its_types() {
     }
     assert!(DOCUMENT == text, "openapi.json is not what the types say: {WRITE}=1 writes it again");
 }
+
+/// What the page is made of, and a second name of a route.
+const NOT_LISTED: &[&str] = &["/", "/page.css", "/page.js", "/icon.svg", "/v2/"];
+
+#[test]
+fn every_route_that_is_written_out_in_the_code_is_in_the_document() {
+    let document: Value = serde_json::from_str(DOCUMENT).unwrap();
+    let paths = document["paths"].as_object().unwrap();
+    let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src/api")];
+    let mut found = 0;
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let code = std::fs::read(&path).unwrap();
+            let code = String::from_utf8_lossy(&code);
+            for rest in code.split(concat!(".rou", "te(\"")).skip(1) {
+                let route = rest.split('"').next().unwrap();
+                let listed = paths.contains_key(route) || NOT_LISTED.contains(&route);
+                assert!(listed, "{route} of {} is not in the document", path.display());
+                found += 1;
+            }
+        }
+    }
+    assert!(found >= 20, "only {found} routes were found");
+}

@@ -24,7 +24,7 @@ class Refused extends Error {
   }
 }
 
-/** Asks for JSON. What only shows something is not waited for longer than the next time it is asked. */
+/** Asks for JSON. What only shows something is given up after ANSWER_MS, and asked again. */
 async function ask(path, options = { signal: AbortSignal.timeout(ANSWER_MS) }) {
   const answer = await fetch(path, options);
   const body = await answer.json().catch(() => ({}));

@@ -44,7 +44,7 @@ pub(super) fn lines(best: Option<&Found>, is_jetson: bool, l4t: Option<&str>) ->
         if best.is_in_a_home() {
             let folder = best.path.parent().unwrap_or(&best.path).display();
             lines.push(format!(
-                "the service cannot see homes: sudo cp -aT {folder} /opt/onnxruntime/lib && \
+                "the service cannot see homes: sudo cp -rT --no-preserve=mode,ownership {folder} /opt/onnxruntime/lib && \
                  sudo vedette setup-onnxruntime"
             ));
         } else if best.is_usual {

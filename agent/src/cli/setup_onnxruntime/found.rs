@@ -107,18 +107,21 @@ fn look(path: PathBuf) -> Found {
     }
 }
 
-/// The first of `path` and what it lies in that an account other than root may change. Whom root put into a group
-/// that may write there (Debian's `staff`), root trusts.
+/// The first of `path` and what it lies in that an account other than root may change.
 fn of_others(path: &Path) -> Option<&Path> {
+    path.ancestors().find(|one| {
+        one.metadata().map_or(true, |found| is_of_others(found.uid(), found.mode(), found.is_dir()))
+    })
+}
+
+/// Whether an account other than root may change what is `uid`'s with this `mode`. Whom root put into a group that
+/// may write there (Debian's `staff`), root trusts.
+fn is_of_others(uid: u32, mode: u32, is_dir: bool) -> bool {
     const BY_ALL: u32 = 0o002;
     const STICKY: u32 = 0o1000;
-    path.ancestors().find(|one| {
-        one.metadata().map_or(true, |found| {
-            // In a sticky folder others add, and cannot replace what is root's.
-            let is_sticky = found.is_dir() && found.mode() & STICKY != 0;
-            found.uid() != 0 || (found.mode() & BY_ALL != 0 && !is_sticky)
-        })
-    })
+    // In a sticky folder others add, and cannot replace what is root's.
+    let is_sticky = is_dir && mode & STICKY != 0;
+    uid != 0 || (mode & BY_ALL != 0 && !is_sticky)
 }
 
 /// The folders below `root` that `pattern` names.
@@ -149,19 +152,25 @@ fn entries(folder: &Path) -> Vec<PathBuf> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt as _;
-
     use super::*;
 
     #[test]
     fn root_runs_nothing_that_another_account_may_have_written() {
-        let root = tempfile::tempdir().unwrap();
-        let (folder, file) = (root.path().join("open"), root.path().join("open/libonnxruntime.so"));
-        std::fs::create_dir(&folder).unwrap();
-        std::fs::File::create(&file).unwrap();
-        std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o777)).unwrap();
-        assert!(of_others(&file).is_some());
+        for (uid, mode, is_dir, others) in [
+            (0, 0o755, true, false),
+            (0, 0o775, true, false),
+            (0, 0o777, true, true),
+            (0, 0o1777, true, false),
+            (0, 0o644, false, false),
+            (0, 0o666, false, true),
+            (0, 0o1666, false, true),
+            (1000, 0o755, true, true),
+        ] {
+            assert_eq!(is_of_others(uid, mode, is_dir), others, "{uid} {mode:o}");
+        }
         assert_eq!(of_others(Path::new("/usr/lib")), None);
+        let missing = Path::new("/usr/lib/no such file");
+        assert_eq!(of_others(missing), Some(missing), "what cannot be looked at is not trusted");
     }
 
     #[test]

@@ -96,6 +96,7 @@ impl Lookout {
         };
         if let Some(why) = why
             && !wanted
+            && !health.retries()
         {
             health.skipped(why);
             return false;

@@ -36,6 +36,7 @@ impl Windows {
         let mut gains = Vec::with_capacity(spec.cut.channels.len());
         for (&mean, &std) in spec.mean.iter().zip(&spec.std) {
             let (gain, bias) = (1.0 / f64::from(std), -f64::from(mean) / f64::from(std));
+            let (gain, bias) = (narrow(gain), narrow(bias));
             for (field, value, good) in
                 [("mean", mean, bias.is_finite()), ("std", std, gain.is_finite())]
             {
@@ -44,7 +45,7 @@ impl Windows {
                     return Err(PreprocessError::Factor { field, value, rule });
                 }
             }
-            gains.push((narrow(gain), narrow(bias)));
+            gains.push((gain, bias));
         }
         let spectrum = spec.spectrum.then(|| Spectrum::new(spec.cut.length));
         Ok(Self { row: vec![0.0; spec.width()], spec: spec.clone(), gains, spectrum })

@@ -3,24 +3,20 @@
 //! The newest wins: what came while the pipeline was busy is passed over. Retained pictures are not frames, since
 //! they were taken before anybody asked.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use tokio::runtime::{Builder, Runtime};
-use tokio::sync::mpsc::Receiver;
 
+use super::ear::{Ear, NoBroker};
 use super::live::{LOOK_EVERY, Live};
 use super::replay::{PictureError, picture};
 use super::{Next, Source, SourceError, SourceSpec};
 use crate::config::Section;
 use crate::kinds::Kind;
-use crate::mqtt::{Heard, Link};
+use crate::mqtt::Link;
 use crate::pipeline::frame::Frame;
 use crate::stop::Stop;
-
-/// Longest topic, as MQTT has it.
-const TOPIC_BYTES_MAX: usize = 65_535;
 
 /// `kind = "mqtt"`.
 pub const KIND: Kind<dyn SourceSpec> = Kind {
@@ -40,15 +36,15 @@ rate_hz = 1                 # what is expected; 0.05 to 1000
 struct Mqtt {
     topic: String,
     live: Live,
-    heard: Arc<Mutex<Option<Receiver<Heard>>>>,
+    heard: Ear,
 }
 
 /// Why there is no picture.
 #[derive(Debug, thiserror::Error)]
 enum TopicError {
     /// The configuration has no broker, or it was not opened.
-    #[error("there is no broker: add [mqtt] with its `url`")]
-    NoBroker,
+    #[error(transparent)]
+    NoBroker(NoBroker),
     /// The frame clock stands still.
     #[error("no picture came for {} s: who publishes there, and is the broker reached?", .0.as_secs_f32())]
     Silent(Duration),
@@ -60,17 +56,14 @@ enum TopicError {
 /// Reads the table of such a source.
 #[must_use]
 pub fn read(section: &Section<'_>) -> Option<Box<dyn SourceSpec>> {
-    let topic = section.required_text("topic");
-    if topic.contains(['#', '+', '\0']) || topic.len() > TOPIC_BYTES_MAX {
-        section.mistake("topic", format!("`{topic}` is no topic: one camera, without `#` and `+`"));
-    }
+    let topic = Ear::topic(section, "camera");
     let live = Live::read(section);
-    Some(Box::new(Mqtt { topic, live, heard: Arc::default() }))
+    Some(Box::new(Mqtt { topic, live, heard: Ear::default() }))
 }
 
 impl SourceSpec for Mqtt {
     fn connect(&self, link: &Link) {
-        *lock(&self.heard) = Some(link.listen(&self.topic));
+        self.heard.listen(link, &self.topic);
     }
 
     fn needs_mqtt(&self) -> bool {
@@ -80,11 +73,7 @@ impl SourceSpec for Mqtt {
     fn open(&self) -> Result<Box<dyn Source>, SourceError> {
         let what = format!("the topic `{}`", self.topic);
         let open = |source| SourceError::Open { what: what.clone(), source };
-        match lock(&self.heard).as_mut() {
-            None => return Err(open(TopicError::NoBroker.into())),
-            // What came while nobody looked is no frame: it was taken before.
-            Some(heard) => while heard.try_recv().is_ok() {},
-        }
+        self.heard.open().map_err(|error| open(error.into()))?;
         let runtime = Builder::new_current_thread().enable_time().build();
         let runtime = runtime.map_err(|error| open(error.into()))?;
         let (heard, live) = (self.heard.clone(), self.live);
@@ -100,7 +89,7 @@ impl SourceSpec for Mqtt {
 #[derive(Debug)]
 struct Open {
     what: String,
-    heard: Arc<Mutex<Option<Receiver<Heard>>>>,
+    heard: Ear,
     runtime: Runtime,
     live: Live,
     buffer: Vec<u8>,
@@ -111,9 +100,6 @@ impl Open {
     fn read(&mut self, frame: &mut Frame, stop: &Stop) -> Result<Next, TopicError> {
         let patience = self.live.patience(self.seq);
         let deadline = Instant::now() + patience;
-        // One reader at a time: nobody else has it.
-        let mut heard = lock(&self.heard);
-        let receiver = heard.as_mut().ok_or(TopicError::NoBroker)?;
         loop {
             if stop.said() {
                 return Ok(Next::Stopped);
@@ -123,8 +109,16 @@ impl Open {
                 return Err(TopicError::Silent(patience));
             }
             let limit = left.min(LOOK_EVERY);
-            let coming = async { tokio::time::timeout(limit, receiver.recv()).await };
-            let mut newest = match self.runtime.block_on(coming) {
+            // One reader at a time: nobody else has it. The newest counts.
+            let came = self.heard.hear(|receiver| {
+                let coming = async { tokio::time::timeout(limit, receiver.recv()).await };
+                let mut newest = self.runtime.block_on(coming);
+                while let Ok(newer) = receiver.try_recv() {
+                    newest = Ok(Some(newer));
+                }
+                newest
+            });
+            let newest = match came.ok_or(TopicError::NoBroker(NoBroker))? {
                 Ok(Some(newest)) => newest,
                 Err(_) => continue,
                 // The connection ended for good: the daemon is about to.
@@ -135,9 +129,6 @@ impl Open {
                     continue;
                 }
             };
-            while let Ok(newer) = receiver.try_recv() {
-                newest = newer;
-            }
             if newest.retained {
                 continue;
             }
@@ -161,8 +152,4 @@ impl Source for Open {
         }
         Ok(next)
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

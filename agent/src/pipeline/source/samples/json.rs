@@ -14,7 +14,7 @@ use super::rows::Rows;
 use super::settings::{TimeColumn, Wanted};
 
 /// Most samples of a packet: a second of the fastest sensors.
-const PACKET_MAX: usize = 1 << 16;
+const PACKET_MAX: usize = 1 << 17;
 
 /// Reads lines.
 #[derive(Debug)]

@@ -1,8 +1,8 @@
 //! Lines out of bytes, each of a bounded length.
 
-/// Longest line: 256 channels of a packet of some dozens of samples. What is longer is no sample, and must not take
-/// the memory of a small board.
-pub(crate) const LINE_BYTES_MAX: usize = 64 << 10;
+/// Longest line: what a message of MQTT may have here, and so a packet of a thousand samples of three channels with
+/// all their digits. What is longer is no sample, and must not take the memory of a small board.
+pub(crate) const LINE_BYTES_MAX: usize = 256 << 10;
 
 /// Puts lines together. A line ends with a line feed; a carriage return before it does not count.
 #[derive(Debug)]

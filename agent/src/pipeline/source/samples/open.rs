@@ -131,6 +131,7 @@ impl Open {
     fn take(&mut self, row: Row) {
         if row.lost {
             self.timeline.skip();
+            self.rate.skip();
             return;
         }
         // When something kept is read says nothing.

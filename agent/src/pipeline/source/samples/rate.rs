@@ -54,6 +54,11 @@ impl Rate {
         Some(Measured { rate_hz, smooth_hz, settled })
     }
 
+    /// A sample came that cannot be used: it took its time all the same.
+    pub(super) fn skip(&mut self) {
+        self.count += u32::from(self.began.is_some());
+    }
+
     /// Begins anew.
     pub(super) fn reset(&mut self) {
         *self = Self::default();

@@ -56,6 +56,6 @@ impl Rows {
             *into = *value;
         }
         self.next += 1;
-        Some(Row { stamp, lost: into.iter().any(|value| !value.is_finite()) })
+        Some(Row { stamp, lost: !into.iter().all(|value| value.abs() <= f64::from(f32::MAX)) })
     }
 }

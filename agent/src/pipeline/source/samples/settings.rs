@@ -8,10 +8,8 @@ use jiff::Timestamp;
 
 use super::timeline::{Clock, gap_s};
 use crate::config::Section;
-use crate::pipeline::window::Cut;
+use crate::pipeline::window::{Cut, RATES_HZ};
 
-/// Slowest and fastest sensor: a reading a day, and faster than any text comes.
-const RATES_HZ: std::ops::RangeInclusive<f64> = 1e-5..=1e6;
 /// Shortest and longest gap that can be configured, in seconds: a day for readings that come once an hour.
 const GAPS_S: std::ops::RangeInclusive<f64> = 1e-3..=86_400.0;
 /// Shortest and longest silence: for readings that come once a day, two of them.

@@ -4,7 +4,7 @@ use std::fs::{File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustix::fs::OFlags;
 
@@ -30,11 +30,10 @@ pub(super) struct Buffered {
     node: File,
     /// By channel: where it lies in a sample, how, and what is made of it.
     values: Vec<(usize, Type, (f64, f64))>,
-    stamp: Option<(usize, Type)>,
+    stamp: (usize, Type),
     sample_bytes: usize,
     chunk: Vec<u8>,
     held: usize,
-    opened: Instant,
 }
 
 /// One channel of the buffer.
@@ -65,9 +64,15 @@ impl Buffered {
         };
         let mut values = Vec::with_capacity(names.len());
         for name in &names {
-            let (at, kind) = place(name).unwrap_or((0, types[0]));
+            // It may have gone since its channels were listed.
+            let gone = || DeviceError::Channel { column: name.clone(), known: Vec::new() };
+            let (at, kind) = place(name).ok_or_else(gone)?;
             values.push((at, kind, device.scale(name)?));
         }
+        // Samples come many at a time: when each was taken, only the device knows.
+        let column = || TIMESTAMP.to_owned();
+        let unstamped = || DeviceError::Channel { column: column(), known: names.clone() };
+        let stamp = place(TIMESTAMP).ok_or_else(unstamped)?;
         set_up(folder, wanted, trigger)?;
         tell(folder.join("buffer/enable"), "1")?;
         let mut chunk = vec![0; CHUNK_BYTES.max(sample_bytes)];
@@ -81,24 +86,23 @@ impl Buffered {
             folder: folder.clone(),
             node,
             values,
-            stamp: place(TIMESTAMP),
+            stamp,
             sample_bytes,
             chunk,
             held: 0,
-            opened: Instant::now(),
         })
     }
 
     /// Adds the whole samples of the chunk, and keeps the rest.
     fn unpack(&mut self, rows: &mut Rows) {
         let whole = self.held / self.sample_bytes * self.sample_bytes;
-        let now = self.opened.elapsed().as_secs_f64();
         let bytes = self.chunk.get(..whole).unwrap_or_default();
         for sample in bytes.chunks_exact(self.sample_bytes) {
             let value = |at: usize, kind: Type| {
                 sample.get(at..at + kind.bytes()).map_or(f64::NAN, |bytes| kind.value(bytes))
             };
-            let stamp = self.stamp.map_or(now, |(at, kind)| value(at, kind) / 1e9);
+            let (at, kind) = self.stamp;
+            let stamp = value(at, kind) / 1e9;
             let values = self.values.iter().zip(&self.wanted.channels);
             rows.push(
                 Some(stamp),
