@@ -34,7 +34,12 @@ impl House {
                 let load = load.then(|| LOAD_EVENT.to_owned());
                 rules.map(|rule| rule.name.to_string()).chain(load).collect()
             };
+            let samples = |name: &str| {
+                let mut own = config.pipelines.iter().filter(|pipeline| pipeline.name == name);
+                own.any(|pipeline| pipeline.source.samples().is_some())
+            };
             let pipelines = open.iter().map(|pipeline| homeassistant::Pipeline {
+                pictures: !samples(&pipeline.name),
                 name: pipeline.name.to_string(),
                 events: rules(&pipeline.name),
                 threshold: pipeline.threshold.map(|threshold| (threshold.min, threshold.max)),

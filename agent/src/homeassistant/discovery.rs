@@ -160,7 +160,7 @@ impl Entities<'_> {
             });
             self.add("number", &format!("{name} threshold"), &format!("{name} threshold"), keys);
         }
-        if has.may(Verb::Snapshot) {
+        if has.may(Verb::Snapshot) && pipeline.pictures {
             let keys =
                 json!({ "image_topic": self.topics.snapshot(name), "content_type": "image/jpeg" });
             self.add("image", &format!("{name} picture"), &format!("{name} picture"), keys);
@@ -291,6 +291,7 @@ mod tests {
             pipelines: vec![Pipeline {
                 name: "door".to_owned(),
                 threshold: Some((0.0, 1.0)),
+                pictures: true,
                 events: vec!["loiter".to_owned()],
             }],
             slots: vec!["shapes".to_owned()],
@@ -336,6 +337,16 @@ mod tests {
         let none = platforms(&discovery(&topics, &Has { may, ..has() }));
         let acting = ["switch", "number", "button", "image"];
         assert!(none.iter().all(|(_, platform)| !acting.contains(&platform.as_str())), "{none:?}");
+    }
+
+    #[test]
+    fn nobody_is_offered_a_picture_of_a_sensor() {
+        let mut sensor = has();
+        sensor.pipelines[0].pictures = false;
+        let all = platforms(&discovery(&Topics::new("d").unwrap(), &sensor));
+        assert!(all.iter().any(|(key, _)| key == "door_running"), "{all:?}");
+        let pictures = |(key, _): &&(String, String)| key == "door_picture" || key == "door_look";
+        assert_eq!(all.iter().find(pictures), None);
     }
 
     #[test]

@@ -22,6 +22,8 @@ pub struct Pipeline {
     pub name: String,
     /// Least and most that its threshold may be, where it has one.
     pub threshold: Option<(f32, f32)>,
+    /// Whether its frames are pictures, which can be looked at: those of a sensor are not.
+    pub pictures: bool,
     /// Names of what it waits for.
     pub events: Vec<String>,
 }

@@ -184,6 +184,7 @@ fn every_entity_that_there_can_be_reads_keys_that_are_there() -> Result<()> {
     let topics = Topics::new("dut")?;
     let mut has = Has {
         pipelines: vec![Pipeline {
+            pictures: true,
             name: "door".to_owned(),
             threshold: Some((0.0, 1.0)),
             events: vec!["loiter".to_owned()],
