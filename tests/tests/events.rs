@@ -73,6 +73,26 @@ clip_every_ms = 100
 }
 
 #[test]
+fn an_event_is_of_the_very_frame_in_which_it_was_first_so() -> Result<()> {
+    let bench = Bench::new()?;
+    let rule = "[[pipeline.events]]\nname = \"some\"\nkind = \"count-over\"\nlimit = 0\n";
+    let source = r#"kind = "pattern", width = 320, height = 240, pace = "free", frames = 30"#;
+    let config = bench::shapes()? + &bench::pipeline("door", "shapes", source, rule);
+    let ended = bench.start(&config)?.wait_exit(PATIENCE)?;
+    assert_eq!(ended.code, Some(0), "{}", ended.log);
+    let heard = bench.goodbye()?;
+    let of = |topic: &str| -> Result<Vec<Value>> {
+        heard.iter().filter(|message| message.topic == topic).map(json).collect()
+    };
+    let observed = of(&bench.topics.observation("door"))?;
+    let some = |seen: &&Value| seen["detections"].as_array().is_some_and(|all| !all.is_empty());
+    let first = observed.iter().find(some).context("nothing was found in 30 pictures")?;
+    let event = of(&bench.topics.event("door"))?.into_iter().next().context("no event")?;
+    ensure!(event["state"] == "began" && event["frame_seq"] == first["frame"]["seq"], "{event}");
+    Ok(())
+}
+
+#[test]
 fn a_camera_that_gives_one_picture_for_ever_is_told_and_its_model_runs_once() -> Result<()> {
     let bench = Bench::new()?;
     bench.folder.write("one/picture.png", tests::picture::png(320, 240, 120))?;

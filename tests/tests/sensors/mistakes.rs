@@ -1,8 +1,9 @@
 //! What cannot be is said when the configuration is read.
 
 use anyhow::{Result, ensure};
+use rustix::process::Signal;
 use tests::bench::{self, BRIGHTNESS};
-use tests::{Bench, Daemon, onnx, places};
+use tests::{Bench, Daemon, PATIENCE, onnx, places};
 
 fn refused(bench: &Bench, config: &str, said: &str) -> Result<()> {
     let ended = Daemon::run(&bench.folder, &(bench.head() + config))?;
@@ -59,4 +60,40 @@ fn a_source_and_a_model_that_do_not_fit_are_a_mistake() -> Result<()> {
         refused(&bench, &format!("{brightness}{vibration}{pipeline}"), said)?;
     }
     Ok(())
+}
+
+/// A recording that is read again and again.
+const RECORDING: &str = "kind = \"csv\", path = \"a.csv\", loop = true, pace = \"real-time\"";
+
+/// Starts a daemon that reads windows of a copy of the vibration model, in the folder `model`.
+fn pump(bench: &Bench, more: &str) -> Result<Daemon> {
+    bench.folder.copy_model(&places::model("vibration")?, "model")?;
+    bench.folder.write("a.csv", "x,y,z\n".to_owned() + &"0.1,0.2,0.3\n".repeat(2000))?;
+    let daemon =
+        bench.start(&(more.to_owned() + &bench::pipeline("pump", "vibration", RECORDING, "")))?;
+    bench.observed("pump", 3)?;
+    Ok(daemon)
+}
+
+/// Windows flow on, of the version that there was.
+fn goes_on(bench: &Bench, mut daemon: Daemon) -> Result<()> {
+    let so_far = bench.observed("pump", 1)?.len();
+    bench.observed("pump", so_far + 3)?;
+    ensure!(daemon.stop()?.code == Some(0));
+    let heard = bench.goodbye()?;
+    let seen = tests::heard::observations(&heard, &bench.topics, "pump")?;
+    ensure!(seen.iter().all(|one| one.model == seen[0].model), "another model spoke");
+    Ok(())
+}
+
+#[test]
+fn a_changed_model_that_wants_other_windows_is_not_taken_and_the_old_one_goes_on() -> Result<()> {
+    let bench = Bench::new()?;
+    let daemon = pump(&bench, &bench::model("vibration", "model"))?;
+    bench.folder.edit("model/model.toml", "hop = 128", "hop = 64")?;
+    daemon.signal(Signal::HUP)?;
+    daemon.wait_log("its sources give what they gave; restart", PATIENCE)?;
+    let log = daemon.log();
+    ensure!(log.contains("every 128 at 1000 Hz") && log.contains("every 64 at 1000 Hz"), "{log}");
+    goes_on(&bench, daemon)
 }

@@ -130,6 +130,28 @@ fn a_line_that_is_crossed_is_a_moment() {
 }
 
 #[test]
+fn what_need_not_last_is_told_in_the_frame_that_decides_it() {
+    for rule in [
+        "kind = 'in-zone'\nzone = 'z'\nfor_ms = 0",
+        "kind = 'count-over'\nlimit = 0\nzone = 'z'\nfor_ms = 0",
+        "kind = 'crossing'\nline = 'l'",
+        "kind = 'anomaly'\nwindows = 1",
+    ] {
+        for decides in [1, 2, 7] {
+            let mut scene = Scene::new(rule);
+            for frame in 0..=decides {
+                assert_eq!(scene.told(), [], "{rule}: before frame {frame}");
+                let there = frame == decides;
+                scene.next(if there { &[20.0] } else { &[80.0] }, None, Some(there));
+            }
+            // It is out before the next frame is looked at.
+            let frames: Vec<u64> = scene.told().into_iter().map(|(_, frame, _)| frame).collect();
+            assert_eq!(frames, [decides], "{rule}");
+        }
+    }
+}
+
+#[test]
 fn what_comes_too_soon_is_counted_and_what_lasts_is_told_once_it_may_be() {
     let mut scene = Scene::new("kind = 'crossing'\nline = 'l'\ncool_down_ms = 350");
     for x in [20.0, 80.0, 20.0, 80.0, 20.0, 80.0] {
