@@ -21,6 +21,7 @@ fn check(text: &str) {
     }
     let variables = [
         ("VEDETTE_MODELS__SHAPES__PATH", root.join("models/shapes")),
+        ("VEDETTE_MODELS__SHAPES-SMALL__PATH", root.join("models/shapes")),
         ("VEDETTE_MODELS__VIBRATION__PATH", root.join("models/vibration")),
         // Any file will do: it is not opened before `run`.
         ("VEDETTE_ONNXRUNTIME", root.join("LICENSE")),

@@ -96,6 +96,29 @@ fn a_load_that_nothing_would_lower_is_refused() -> Result<()> {
 }
 
 #[test]
+fn a_lighter_model_that_could_not_stand_in_is_refused_with_the_reason() -> Result<()> {
+    let folder = Folder::new()?;
+    let good = good(&folder)?;
+    let lighter = bench::brightness(&folder, "lighter", &onnx::brightness(13))?;
+    let labelled = bench::brightness(&folder, "labelled", &onnx::brightness(13))?;
+    folder.edit("labelled/model.toml", "[[input]]", "labels = [\"dark\"]\n[[input]]")?;
+    let models = lighter + &labelled + &bench::shapes()?;
+    for (name, why) in [
+        ("lighter", ""),
+        ("ligther", "`lighter`: unknown value `ligther`; did you mean `lighter`?"),
+        (BRIGHTNESS, "`brightness` is the pipeline's own model"),
+        ("shapes", "`shapes` and `brightness` must have the same task"),
+        ("labelled", "must have the same labels, in the same order"),
+    ] {
+        let load = format!("[pipeline.load]\nlighter = \"{name}\"\n");
+        let ended = check(&folder, &[&good, &*load, &models].concat())?;
+        assert_eq!(ended.code, Some(if why.is_empty() { 0 } else { 78 }), "{name}: {}", ended.log);
+        assert!(ended.log.contains(why), "{name}: {}", ended.log);
+    }
+    Ok(())
+}
+
+#[test]
 fn a_batch_for_a_model_that_takes_one_frame_at_a_time_is_refused_with_what_to_do() -> Result<()> {
     let folder = Folder::new()?;
     let path = "path = 'brightness'\n";

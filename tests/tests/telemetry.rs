@@ -74,6 +74,84 @@ fn a_daemon_without_a_pipeline_tells_how_its_board_feels_and_what_is_wrong() -> 
     Ok(())
 }
 
+/// The versions of the models that spoke, in order, each once in a row.
+fn speakers(messages: &[Message], topic: &str) -> Vec<String> {
+    let own = messages.iter().filter(|message| message.topic == topic);
+    let version = |message: &Message| {
+        let body: serde_json::Value = serde_json::from_slice(&message.body).ok()?;
+        Some(body["model"]["version"].as_str()?.to_owned())
+    };
+    let mut all: Vec<String> = own.filter_map(version).collect();
+    all.dedup();
+    all
+}
+
+#[test]
+fn a_board_that_gets_hot_has_the_lighter_model_infer_and_its_own_again_when_it_is_well()
+-> Result<()> {
+    let bench = Bench::new()?;
+    board(&bench.folder)?;
+    let heat = |temperature: &str| {
+        bench.folder.write("board/sys/class/thermal/thermal_zone0/temp", temperature).map(drop)
+    };
+    let model = bench::brightness(&bench.folder, BRIGHTNESS, &onnx::brightness(13))?
+        + &bench::brightness(&bench.folder, "lighter", &onnx::brightness(13))?;
+    bench.folder.edit("lighter/model.toml", "1.0.0", "0.9.0")?;
+    let load = "[pipeline.load]\nlighter = \"lighter\"\ndown_after_s = 1\nup_after_s = 1\n\
+                min_hz = 10\n";
+    let door = bench::pipeline("door", BRIGHTNESS, bench::TEN_A_SECOND, load);
+    // Another one on the same model, which the heat does not concern.
+    let yard = bench::pipeline("yard", BRIGHTNESS, bench::TEN_A_SECOND, "");
+    let mut daemon = bench.start(&[BOARD, &model, &door, &yard].concat())?;
+    bench.observed("door", 5)?;
+    let topic = bench.topics.observation("door");
+    let speaks = |wanted: &[&str]| {
+        let what = format!("{wanted:?} to speak");
+        bench
+            .listener
+            .wait(&what, PATIENCE, |messages| (speakers(messages, &topic) == wanted).then_some(()))
+    };
+    heat("101000\n")?;
+    speaks(&["1.0.0", "0.9.0"])?;
+    let telemetry = bench.topics.telemetry_pipeline("door");
+    bench.listener.wait("telemetry that says so", PATIENCE, |messages| {
+        let mut own = messages.iter().filter(|message| message.topic == telemetry);
+        own.any(|message| {
+            let told = exactly::<PipelineTelemetry<'_>>(&message.body);
+            told.is_ok_and(|told| told.lighter && told.limit_hz.is_none())
+        })
+        .then_some(())
+    })?;
+    heat("47375\n")?;
+    speaks(&["1.0.0", "0.9.0", "1.0.0"])?;
+    assert_eq!(daemon.stop()?.code, Some(0));
+
+    let heard = bench.goodbye()?;
+    let reasons: Vec<String> = heard
+        .iter()
+        .filter(|message| message.topic == bench.topics.event("door"))
+        .map(|message| {
+            let told: wire::Event<'_> = exactly(&message.body)?;
+            Ok(told.reason.unwrap_or_default().into_owned())
+        })
+        .collect::<Result<_>>()?;
+    assert_eq!(
+        reasons,
+        [
+            "the board is near a trip point; the lighter model infers from now on",
+            "all was well for a while; its own model infers again"
+        ]
+    );
+    // One row of observations, whichever model spoke, and none of the other pipeline's by the lighter one.
+    let seen = tests::heard::observations(&heard, &bench.topics, "door")?;
+    tests::heard::unbroken(&seen)?;
+    ensure!(seen.windows(2).all(|pair| pair[0].frame.seq < pair[1].frame.seq), "out of order");
+    assert_eq!(speakers(&heard, &bench.topics.observation("yard")), ["1.0.0"]);
+    let told = tests::heard::info(&heard, &bench.topics)?.context("no info")?;
+    assert_eq!(told.engines.len(), 2);
+    Ok(())
+}
+
 #[test]
 fn a_pipeline_tells_how_it_does_and_a_source_that_falls_silent_is_an_alarm() -> Result<()> {
     let bench = Bench::new()?;

@@ -387,6 +387,8 @@ pub struct PipelineTelemetry<'a> {
     pub captured_rate_hz: Option<f64>,
     /// Frames a second that it keeps to because of its load; `null`: to as many as are worth it.
     pub limit_hz: Option<f64>,
+    /// Whether its lighter model infers them, because of its load.
+    pub lighter: bool,
     /// Frames a second that were inferred.
     pub inferred_rate_hz: Option<f64>,
     /// Frames that the source gave, since the daemon started.

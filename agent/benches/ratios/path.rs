@@ -63,6 +63,8 @@ impl DataPath {
             health: health.clone(),
             door: Arc::default(),
             analysis: Arc::default(),
+            watch: Arc::default(),
+            twin: None,
         };
         let (reaper, old) = sync_channel(8);
         let build = || unreachable!("nothing fails here");

@@ -7,7 +7,7 @@ use wire::EngineInfo;
 
 use crate::commands::{Facts, ReadFacts};
 use crate::config::Config;
-use crate::config::checked::ModelConfig;
+use crate::config::checked::{ModelConfig, Use};
 use crate::config::section::{Mistake, Mistakes};
 use crate::hw::heap;
 use crate::model::ModelFolder;
@@ -173,8 +173,7 @@ pub(super) fn open(made: &Made, cache: &Path) -> Result<Generation, BuildError> 
             &of_release
         }
         None => {
-            let own = config.pipelines.iter().filter(|pipeline| pipeline.model == index);
-            specs = own.map(|pipeline| pipeline.postprocess.clone()).collect();
+            specs = config.uses(index).map(|own| own.postprocess.clone()).collect();
             &model.folder
         }
     };
@@ -200,8 +199,7 @@ pub(super) fn open(made: &Made, cache: &Path) -> Result<Generation, BuildError> 
         input_index: folder.input,
     };
     let mut fittings = Vec::new();
-    let pipelines = config.pipelines.iter().filter(|pipeline| pipeline.model == index);
-    for (pipeline, spec) in pipelines.zip(&specs) {
+    for (Use { pipeline, .. }, spec) in config.uses(index).zip(&specs) {
         let preprocess =
             prepare(folder).map_err(|source| BuildError::Preprocess { model: name(), source })?;
         let postprocess = spec.build(&facts).map_err(|source| BuildError::Postprocess {

@@ -2,24 +2,26 @@
 
 mod api;
 mod engines;
+mod ground;
 mod outside;
 mod releases;
 mod reload;
 mod telemetry;
 
 use std::path::PathBuf;
-use std::sync::mpsc::{Receiver, sync_channel};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 
 use self::engines::{Engines, Plan};
+use self::ground::Ground;
 use self::releases::Slot;
 use crate::commands;
+use crate::config::Config;
+use crate::config::checked::Use;
 use crate::config::section::Mistake;
-use crate::config::{Config, PipelineConfig};
 use crate::disk::StateDir;
 use crate::hw::ort::Runtime;
 use crate::hw::pages;
@@ -47,12 +49,8 @@ const DRAIN_FRAMES: Duration = Duration::from_secs(3);
 const DRAIN_EVENTS: Duration = Duration::from_millis(200);
 /// How often each pipeline's figures are logged.
 const FIGURES_EVERY: Duration = Duration::from_secs(60);
-/// Most that a window waits for the one before it: a capture thread is to hear of what it is told, and of gaps.
-const LENIENT_MAX: Duration = Duration::from_secs(1);
 /// When a start is over with all that follows it: the first samples, the first word to the broker.
 const SETTLED: Duration = Duration::from_secs(5);
-/// Old engines that wait to be dropped: more than are swapped in the time one takes.
-const REAPER_QUEUE: usize = 8;
 /// Threads for what waits for a network: there is little of it, and the cores belong to the models.
 const NETWORK_THREADS: usize = 2;
 
@@ -164,12 +162,12 @@ impl House {
             said,
             seen: Seen::default(),
         };
-        let reaper = house.reaper()?;
+        let ground = Ground::new(&house, &sinks)?;
         let mut slots = Vec::new();
         for (index, model) in config.models.iter().enumerate() {
             let _opening = watchdog::Opening::begin(&format!("opening model {}", model.name));
             let booted = releases::boot(&config, index, state)?;
-            slots.extend(house.start_engine(index, booted, &sinks, &reaper)?);
+            slots.extend(house.start_engine(index, booted, &ground)?);
         }
         house.tell();
         let releases = house.take_releases(slots, state);
@@ -180,32 +178,17 @@ impl House {
         Ok(house)
     }
 
-    /// A thread that drops what takes long to drop.
-    fn reaper(&self) -> Result<crate::pipeline::worker::Reaper, Ended> {
-        let (reaper, old) = sync_channel(REAPER_QUEUE);
-        // Not supervised: it has nothing that could fail, and it ends with the last who may send to it.
-        let drop_all =
-            |old: Receiver<Box<dyn std::any::Any + Send>>| old.into_iter().for_each(drop);
-        std::thread::Builder::new()
-            .name("reaper".to_owned())
-            .spawn(move || drop_all(old))
-            .map_err(|error| Ended::failed(exit::FAILED, &error))?;
-        Ok(reaper)
-    }
-
-    /// Opens model `index` and starts its threads and its pipelines' captures. What a worker for its releases
-    /// needs, where it takes releases.
+    /// Opens model `index` and starts its threads and the captures of the pipelines whose own it is. What a worker for
+    /// its releases needs, where it takes releases.
     fn start_engine(
         &mut self,
         index: usize,
         mut slot: Option<Slot>,
-        sinks: &[Option<Arc<Queue>>],
-        reaper: &crate::pipeline::worker::Reaper,
+        ground: &Ground,
     ) -> Result<Option<(Live, Booted)>, Ended> {
         let config = &self.config.clone();
-        let pipelines: Vec<_> =
-            config.pipelines.iter().filter(|pipeline| pipeline.model == index).collect();
-        if pipelines.is_empty() {
+        let uses: Vec<_> = config.uses(index).collect();
+        if uses.is_empty() {
             tracing::warn!(
                 model = config.models[index].name,
                 "no pipeline uses this model: not opened"
@@ -215,74 +198,68 @@ impl House {
         let plan = Plan::new(config.clone(), index, slot.as_ref().and_then(Slot::folder));
         let first = Arc::new(self.first(&plan, slot.as_mut())?);
         let info = engines::info(&config.models[index].name, &first);
-        let rates: Vec<Option<f64>> =
-            pipelines.iter().map(|pipeline| pipeline.source.rate_hz()).collect();
-        let mut desk = Desk::new(&rates);
-        for (index, pipeline) in pipelines.iter().enumerate() {
-            // Samples come in packets: of windows that are whole at the same time none is to be lost.
-            let cut =
-                config.models[pipeline.model].folder.window.as_ref().map(|window| &window.cut);
-            if let Some(cut) = cut {
-                desk.set_lenient(index, (cut.period() / 2).min(LENIENT_MAX));
+        let desk = ground.desks[index].clone();
+        // What it makes of their frames is watched apart from what their other engine does.
+        let seat =
+            |one: &Use<'_>| Seat { watch: Arc::default(), ..ground.seats[one.index].clone() };
+        let seats: Vec<Seat> = uses.iter().map(seat).collect();
+        for (place, (one, seat)) in uses.iter().zip(&seats).enumerate() {
+            if !one.lighter {
+                self.start_pipeline(one, place, seat, ground)?;
             }
         }
-        let desk = Arc::new(desk);
-        let seats: Vec<Seat> =
-            pipelines.iter().map(|pipeline| self.seat(pipeline, sinks)).collect();
-        for (index, (pipeline, seat)) in pipelines.iter().zip(&seats).enumerate() {
-            if let Some(link) = &self.link {
-                pipeline.source.connect(link);
-            }
-            let mut capture = Capture {
-                source: pipeline.source.clone(),
-                desk: desk.clone(),
-                index,
-                health: seat.health.clone(),
-                door: seat.door.clone(),
-                lookout: pipeline.analysis.lookout(&seat.pipeline, self.outlet.as_ref()),
-                stop: self.supervisor.stop().clone(),
-                frame: Frame::default(),
-                opened: false,
-            };
-            self.thread(&format!("cap {}", pipeline.name), move || capture.work())?;
-            self.pipelines.push((seat.pipeline.clone(), seat.health.clone()));
-            self.open.push(commands::Pipeline {
-                name: seat.pipeline.clone(),
-                door: seat.door.clone(),
-                health: seat.health.clone(),
-                threshold: pipeline.postprocess.threshold(),
-            });
-        }
-        let build = self.engines.rebuild(&plan);
-        let mut worker = Worker::new(desk.clone(), seats, build, reaper.clone(), self.said.clone());
+        let watches = seats.iter().map(|seat| seat.watch.clone()).collect();
+        let (build, reaper) = (self.engines.rebuild(&plan), ground.reaper.clone());
+        let mut worker = Worker::new(desk.clone(), seats, build, reaper, self.said.clone());
         let swap = worker.swap();
         let current = Arc::downgrade(&first);
         swap.hand_over(first);
-        let healths = self.pipelines.iter().rev().take(pipelines.len());
-        let healths = healths.map(|(_, health)| health.clone()).collect();
         let cache = self.engines.cache().to_owned();
         let running = self.engines.runs(plan, swap, info);
         let live =
-            slot.map(|slot| slot.live(running, healths, current, &cache, self.changed.clone()));
+            slot.map(|slot| slot.live(running, watches, current, &cache, self.changed.clone()));
         self.desks.push(desk);
         self.thread(&format!("run {}", config.models[index].name), move || worker.work())?;
         Ok(live)
     }
 
-    /// What does not change of `pipeline` when its model does.
-    fn seat(&self, pipeline: &PipelineConfig, sinks: &[Option<Arc<Queue>>]) -> Seat {
-        let name: Arc<str> = pipeline.name.as_str().into();
-        let topic: Arc<str> = self.config.topics.observation(&pipeline.name).into();
-        let queues = pipeline.sinks.iter().filter_map(|&sink| sinks[sink].clone());
-        let timed = pipeline.source.rate_hz().is_some();
-        let analysis = pipeline.analysis.analysis(&name, timed, self.outlet.as_ref());
-        Seat {
-            outlets: queues.map(|queue| (queue, topic.clone())).collect(),
-            health: Arc::new(Health::of(pipeline.source.samples())),
-            door: Arc::default(),
-            analysis: Arc::new(Mutex::new(analysis)),
-            pipeline: name,
+    /// Starts the capture of a pipeline, which posts at `place` of its own model's desk.
+    fn start_pipeline(
+        &mut self,
+        own: &Use<'_>,
+        place: usize,
+        seat: &Seat,
+        ground: &Ground,
+    ) -> Result<(), Ended> {
+        let pipeline = own.pipeline;
+        if let Some(link) = &self.link {
+            pipeline.source.connect(link);
         }
+        let lighter = pipeline.lighter.as_ref().and_then(|lighter| {
+            let place = self.config.uses(lighter.model).position(|one| one.index == own.index)?;
+            Some((ground.desks[lighter.model].clone(), place))
+        });
+        let mut capture = Capture {
+            source: pipeline.source.clone(),
+            desk: ground.desks[pipeline.model].clone(),
+            index: place,
+            lighter,
+            health: seat.health.clone(),
+            door: seat.door.clone(),
+            lookout: pipeline.analysis.lookout(&seat.pipeline, self.outlet.as_ref()),
+            stop: self.supervisor.stop().clone(),
+            frame: Frame::default(),
+            opened: false,
+        };
+        self.thread(&format!("cap {}", pipeline.name), move || capture.work())?;
+        self.pipelines.push((seat.pipeline.clone(), seat.health.clone()));
+        self.open.push(commands::Pipeline {
+            name: seat.pipeline.clone(),
+            door: seat.door.clone(),
+            health: seat.health.clone(),
+            threshold: pipeline.postprocess.threshold(),
+        });
+        Ok(())
     }
 
     fn thread<W>(&self, name: &str, work: W) -> Result<(), Ended>

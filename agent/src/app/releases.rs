@@ -7,7 +7,7 @@ use super::engines::{Made, Plan, Running, info, lock, open};
 use super::{Ended, House};
 use crate::config::Config;
 use crate::disk::StateDir;
-use crate::pipeline::health::Health;
+use crate::pipeline::health::Watch;
 use crate::pipeline::worker::Generation;
 use crate::report;
 use crate::supervisor::exit;
@@ -74,7 +74,7 @@ impl Slot {
     pub(super) fn live(
         self,
         running: &Running,
-        healths: Vec<Arc<Health>>,
+        watches: Vec<Arc<Watch>>,
         first: Weak<Generation>,
         cache: &Path,
         changed: Arc<tokio::sync::Notify>,
@@ -95,7 +95,7 @@ impl Slot {
             slot: self.name,
             model: self.model,
             swap: running.swap.clone(),
-            healths,
+            watches,
             open: Arc::new(opens),
             serves: Box::new(serves),
             changing: running.changing.clone(),

@@ -92,16 +92,15 @@ impl Engines {
     }
 }
 
-/// Names of the pipelines that use the model, in order.
-fn pipelines(made: &Made) -> Vec<&str> {
-    let own = made.config.pipelines.iter().filter(|pipeline| pipeline.model == made.model);
-    own.map(|pipeline| pipeline.name.as_str()).collect()
+/// Names of the pipelines that use the model, always or at times, in order.
+fn pipelines(made: &Made) -> Vec<(&str, bool)> {
+    let uses = made.config.uses(made.model);
+    uses.map(|own| (own.pipeline.name.as_str(), own.lighter)).collect()
 }
 
 /// All that a swap can change of the model, to be compared.
 fn facts(made: &Made) -> String {
-    let own = made.config.pipelines.iter().filter(|pipeline| pipeline.model == made.model);
-    let postprocesses: Vec<_> = own.map(|pipeline| &pipeline.postprocess).collect();
+    let postprocesses: Vec<_> = made.config.uses(made.model).map(|own| own.postprocess).collect();
     let model = &made.config.models[made.model];
     // While a release runs, the configured folder is not what would be loaded.
     let folder = made.folder.is_none().then_some(&model.folder);

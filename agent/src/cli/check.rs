@@ -3,6 +3,7 @@
 use clap::Args;
 
 use super::{ConfigArgs, say};
+use crate::model::ModelFolder;
 use crate::supervisor::exit;
 
 /// Reads the configuration as `run` would and starts nothing.
@@ -28,12 +29,17 @@ impl Check {
             let model = &config.models[pipeline.model];
             let sinks: Vec<&str> =
                 pipeline.sinks.iter().map(|&sink| config.sinks[sink].name.as_str()).collect();
+            let lighter = pipeline.lighter.as_ref().map(|lighter| {
+                let ModelFolder { name, version, .. } = &config.models[lighter.model].folder;
+                format!(" (under load {name} {version})")
+            });
             say(&format!(
-                "pipeline {}: {} → {} {} → {}",
+                "pipeline {}: {} → {} {}{} → {}",
                 pipeline.name,
                 pipeline.source_kind,
                 model.folder.name,
                 model.folder.version,
+                lighter.unwrap_or_default(),
                 sinks.join(", ")
             ));
         }

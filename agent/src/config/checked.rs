@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use wire::topic::{Topics, is_name};
 
+use super::lighter::Lighter;
 use super::load::{load, merge};
 use super::section::{Mistake, Mistakes, Section, unknown};
 use super::tree::{At, Table};
@@ -19,7 +20,6 @@ use crate::pipeline::analysis::AnalysisSettings;
 use crate::pipeline::batch::Batch;
 use crate::pipeline::engine::EngineSpec;
 use crate::pipeline::postprocess::PostprocessSpec;
-use crate::pipeline::shape::takes_batches;
 use crate::pipeline::sink::SinkSpec;
 use crate::pipeline::source::SourceSpec;
 use crate::telemetry::TelemetrySettings;
@@ -96,10 +96,25 @@ pub struct PipelineConfig {
     pub postprocess: Arc<dyn PostprocessSpec>,
     /// What becomes of its findings, and which frames are worth a run.
     pub analysis: AnalysisSettings,
+    /// What infers its frames instead while its load is too much, where that is wanted.
+    pub lighter: Option<Lighter>,
     /// Those settings, to be laid over a release's postprocess too.
     over: Table,
     /// Which of the sinks.
     pub sinks: Vec<usize>,
+}
+
+/// A pipeline that a model infers, always or at times.
+#[derive(Debug, Clone, Copy)]
+pub struct Use<'a> {
+    /// Which of the pipelines.
+    pub index: usize,
+    /// The same.
+    pub pipeline: &'a PipelineConfig,
+    /// What it makes of this model's outputs.
+    pub postprocess: &'a Arc<dyn PostprocessSpec>,
+    /// Whether it is the lighter one of two.
+    pub lighter: bool,
 }
 
 /// A configured sink.
@@ -168,6 +183,17 @@ impl Config {
         }
     }
 
+    /// The pipelines that model `index` infers, always or at times, in order.
+    pub fn uses(&self, index: usize) -> impl Iterator<Item = Use<'_>> {
+        self.pipelines.iter().enumerate().filter_map(move |(at, pipeline)| {
+            let own = (pipeline.model == index).then_some((&pipeline.postprocess, false));
+            let lighter = pipeline.lighter.as_ref().filter(|lighter| lighter.model == index);
+            let lighter = lighter.map(|lighter| (&lighter.postprocess, true));
+            let (postprocess, lighter) = own.or(lighter)?;
+            Some(Use { index: at, pipeline, postprocess, lighter })
+        })
+    }
+
     /// The postprocess of each pipeline of model `index`, in order, where the model is the one in `folder`.
     ///
     /// # Errors
@@ -179,9 +205,9 @@ impl Config {
     ) -> Result<Vec<Arc<dyn PostprocessSpec>>, Vec<Mistake>> {
         let mistakes = Mistakes::new();
         let at = At::File(folder.path.join("model.toml").into(), 1);
-        let own = self.pipelines.iter().filter(|pipeline| pipeline.model == index);
-        let built: Vec<_> = own
-            .filter_map(|pipeline| {
+        let built: Vec<_> = self
+            .uses(index)
+            .filter_map(|Use { pipeline, .. }| {
                 let mut table = folder.postprocess.clone();
                 merge(&mut table, pipeline.over.clone());
                 let section = Section::top(&table, at.clone(), &folder.path, &mistakes);
@@ -310,7 +336,7 @@ fn log(top: &Section<'_>) -> LogSettings {
 }
 
 /// Each named thing and, unless there was a mistake in it, the thing.
-type Named<T> = Vec<(String, Option<T>)>;
+pub(super) type Named<T> = Vec<(String, Option<T>)>;
 
 fn models(top: &Section<'_>, update: bool, mistakes: &Mistakes) -> Named<ModelConfig> {
     let mut models = Vec::new();
@@ -330,7 +356,7 @@ fn models(top: &Section<'_>, update: bool, mistakes: &Mistakes) -> Named<ModelCo
                 None
             })
         };
-        let batch = batch(&section, folder.as_ref());
+        let batch = Batch::read(&section, folder.as_ref().map(|folder| &folder.signature));
         let release = section.text("release");
         match &release {
             Some(release) if !is_name(release) => {
@@ -355,24 +381,6 @@ fn models(top: &Section<'_>, update: bool, mistakes: &Mistakes) -> Named<ModelCo
         models.push((name.to_owned(), model));
     }
     models
-}
-
-/// How frames of several pipelines go together in runs of the model in `folder`, which must take several.
-fn batch(section: &Section<'_>, folder: Option<&ModelFolder>) -> Batch {
-    let batch = Batch::read(section);
-    let signature = folder.map(|folder| &folder.signature);
-    if let Some(signature) = signature.filter(|own| batch.max > 1 && !takes_batches(own)) {
-        let all: Vec<String> =
-            signature.inputs.iter().chain(&signature.outputs).map(ToString::to_string).collect();
-        section.mistake(
-            "batch_max",
-            format!(
-                "the model takes one frame at a time: {}; export it with a free first extent in every input and output, by one name, or leave `batch_max` out",
-                all.join(", ")
-            ),
-        );
-    }
-    batch
 }
 
 fn sinks(top: &Section<'_>, mqtt: bool) -> Named<SinkConfig> {
@@ -479,6 +487,10 @@ fn pipeline(
     if source.as_ref().is_some_and(|source| source.samples().is_some()) {
         analysis.refuse_pictures(&section);
     }
+    let wanted = analysis.load.as_ref().and_then(|load| load.lighter.as_deref());
+    let lighter = model
+        .zip(wanted)
+        .and_then(|((_, own), wanted)| Lighter::read(&section, wanted, own, models, &over));
     section.finish();
     let (model, _) = model?;
     Some(PipelineConfig {
@@ -489,6 +501,7 @@ fn pipeline(
         postprocess: postprocess?.into(),
         sinks: found?,
         analysis,
+        lighter,
         over,
     })
 }

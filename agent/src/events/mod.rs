@@ -134,12 +134,13 @@ impl Teller {
             label: about.map(|(_, label)| (&**label).into()),
             value: what.sight.value.filter(|value| value.is_finite()),
             limit: what.sight.limit.filter(|limit| limit.is_finite()),
-            reason: what.reason.map(Into::into),
+            reason: what.reason.as_deref().map(Into::into),
             suppressed: what.suppressed,
             clip: clip.as_deref().map(Into::into),
         };
         let (value, limit, place) = (told.value, told.limit, what.place.as_deref());
-        tracing::info!(%pipeline, %event, ?state, place, value, limit, what.reason, clip, "event");
+        let reason = what.reason.as_deref();
+        tracing::info!(%pipeline, %event, ?state, place, value, limit, reason, clip, "event");
         if let Some(link) = &self.voice.link {
             link.publish(Class::Event, &link.topics().event(pipeline), encode(&told));
         }

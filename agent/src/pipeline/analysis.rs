@@ -125,6 +125,8 @@ impl AnalysisSettings {
             zones: Zones::new(&self.zones, &self.lines),
             rules: self.rules(pipeline, findings, outlet),
             clock: Clock { timed, ..Clock::default() },
+            told: 0,
+            newest: None,
         }
     }
 
@@ -192,9 +194,27 @@ pub struct Analysis {
     zones: Zones,
     rules: Rules,
     clock: Clock,
+    told: u64,
+    newest: Option<Instant>,
 }
 
 impl Analysis {
+    /// Whether the frame that was captured then is newer than every one that was looked at. Where two engines infer a
+    /// pipeline's frames in turn, one that was begun earlier may end later: its turn is over.
+    pub fn follows(&mut self, captured: Instant) -> bool {
+        let follows = self.newest.is_none_or(|newest| captured >= newest);
+        if follows {
+            self.newest = Some(captured);
+        }
+        follows
+    }
+
+    /// The number of the next observation of this pipeline, from 1, whichever engine it is of.
+    pub fn number(&mut self) -> u64 {
+        self.told += 1;
+        self.told
+    }
+
     /// Gives the objects in `findings` their numbers, counts them, and tells what is to be told.
     pub fn look(&mut self, findings: &mut Findings, of: &Of) {
         let before = self.clock.now;

@@ -5,6 +5,8 @@
 
 use std::time::Duration;
 
+use super::engine::Signature;
+use super::shape::takes_batches;
 use crate::config::Section;
 
 /// Frames in one run: as many cameras as a board of this class has, and a lane has memory for so many.
@@ -28,13 +30,22 @@ impl Batch {
     /// Each has a run of its own.
     pub const ALONE: Self = Self { max: 1, delay: Duration::ZERO };
 
-    /// Reads `batch_max` and `batch_delay_ms` of a model.
+    /// Reads `batch_max` and `batch_delay_ms` of a model that takes and gives what its `signature` says.
     #[must_use]
-    pub fn read(section: &Section<'_>) -> Self {
+    pub fn read(section: &Section<'_>, signature: Option<&Signature>) -> Self {
         let max = section.integer("batch_max", MAX).unwrap_or(1);
         let delay = section.integer("batch_delay_ms", DELAY_MS);
         if section.has("batch_delay_ms") && !section.has("batch_max") {
             section.mistake("batch_delay_ms", "waits for a batch: set `batch_max` too");
+        }
+        if let Some(own) = signature.filter(|own| max > 1 && !takes_batches(own)) {
+            let all = own.inputs.iter().chain(&own.outputs).map(ToString::to_string);
+            let all = all.collect::<Vec<_>>().join(", ");
+            let why = format!(
+                "the model takes one frame at a time: {all}; export it with a free first extent, by one name for \
+                 every input and output, or leave `batch_max` out"
+            );
+            section.mistake("batch_max", why);
         }
         Self { max, delay: Duration::from_millis(delay.unwrap_or(DELAY_MS_DEFAULT)) }
     }
@@ -76,7 +87,7 @@ mod tests {
     fn nothing_is_batched_unless_that_was_asked_for() {
         let read = |text: &str| {
             let found = std::cell::Cell::new(Batch::ALONE);
-            let mistakes = check(text, |section| found.set(Batch::read(section)));
+            let mistakes = check(text, |section| found.set(Batch::read(section, None)));
             (found.get().max, found.get().delay.as_millis(), mistakes.join("\n"))
         };
         assert_eq!(read(""), (1, 10, String::new()));

@@ -23,6 +23,8 @@ pub struct Capture {
     pub desk: Arc<Desk>,
     /// In which of its mailboxes.
     pub index: usize,
+    /// Where to post instead while a lighter model is to infer the frames, where there is one.
+    pub lighter: Option<(Arc<Desk>, usize)>,
     /// Where to count.
     pub health: Arc<Health>,
     /// Where it is told to pause.
@@ -54,7 +56,7 @@ impl Capture {
     pub fn work(&mut self) -> Result<(), Failure> {
         loop {
             if !self.door.wait_resumed(&self.stop) {
-                self.desk.end(self.index);
+                self.end();
                 return Ok(());
             }
             if std::mem::replace(&mut self.opened, true) {
@@ -88,22 +90,38 @@ impl Capture {
                     if !self.lookout.admits(&self.frame, &self.door, &self.health) {
                         continue;
                     }
-                    if !self.desk.post(self.index, &mut self.frame) {
+                    if !self.post() {
                         return Ok(Closed::Ended);
                     }
                 }
                 Next::End => {
                     tracing::info!("the source has ended");
                     self.health.end();
-                    self.desk.end(self.index);
+                    self.end();
                     return Ok(Closed::Ended);
                 }
                 Next::Stopped => {
-                    self.desk.end(self.index);
+                    self.end();
                     return Ok(Closed::Ended);
                 }
             }
         }
         Ok(Closed::Paused)
+    }
+
+    /// Posts the frame to the model that is to infer it. False once there is no use in more.
+    fn post(&mut self) -> bool {
+        match &self.lighter {
+            Some((desk, index)) if self.door.is_lighter() => desk.post(*index, &mut self.frame),
+            _ => self.desk.post(self.index, &mut self.frame),
+        }
+    }
+
+    /// Nothing more will be posted.
+    fn end(&self) {
+        self.desk.end(self.index);
+        if let Some((desk, index)) = &self.lighter {
+            desk.end(*index);
+        }
     }
 }

@@ -1,5 +1,5 @@
-//! The door through which a running pipeline is asked for something: to pause, to take another threshold, to show
-//! its next frame.
+//! The door through which a running pipeline is asked for something: to pause, to take another threshold, to infer
+//! less or by a lighter model, to show its next frame.
 //!
 //! Whoever asks changes an atomic or leaves a request; the pipeline's threads look at it once a frame and wait for
 //! nobody. What is asked holds over a swap of the model, and until the daemon ends.
@@ -36,6 +36,8 @@ pub struct Door {
     threshold: AtomicU32,
     /// The bits of the rate to keep to, in frames a second; those of a NaN where there is none.
     limit_hz: AtomicU64,
+    /// Whether the lighter model is to infer its frames.
+    lighter: AtomicBool,
     /// Whether anybody waits for a picture: all that a frame costs while nobody does.
     wanted: AtomicBool,
     waiting: Mutex<Vec<oneshot::Sender<Arc<Shot>>>>,
@@ -47,6 +49,7 @@ impl Default for Door {
             paused: AtomicBool::new(false),
             threshold: AtomicU32::new(f32::NAN.to_bits()),
             limit_hz: AtomicU64::new(f64::NAN.to_bits()),
+            lighter: AtomicBool::new(false),
             wanted: AtomicBool::new(false),
             waiting: Mutex::default(),
         }
@@ -97,6 +100,17 @@ impl Door {
     pub fn limit_hz(&self) -> Option<f64> {
         let limit = f64::from_bits(self.limit_hz.load(Ordering::Relaxed));
         (!limit.is_nan()).then_some(limit)
+    }
+
+    /// Has the lighter model infer its frames from now on, where there is one, or the pipeline's own again.
+    pub fn set_lighter(&self, lighter: bool) {
+        self.lighter.store(lighter, Ordering::Relaxed);
+    }
+
+    /// Whether the lighter model is to infer its frames.
+    #[must_use]
+    pub fn is_lighter(&self) -> bool {
+        self.lighter.load(Ordering::Relaxed)
     }
 
     /// Whether anybody waits for a picture: the next frame is worth a run then, whatever it shows.

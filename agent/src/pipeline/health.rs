@@ -1,7 +1,7 @@
 //! How a pipeline is doing: counters that any thread may bump, and the latencies of the last interval.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
@@ -68,8 +68,6 @@ pub struct Steps {
 struct Interval {
     log: Since,
     telemetry: Since,
-    /// Since somebody began to watch: where the counts stood, and how long the steps took.
-    watch: Option<Watch>,
 }
 
 /// What came since a reader's last summary.
@@ -92,11 +90,61 @@ impl Since {
     }
 }
 
+/// What one engine makes of a pipeline's frames, for who watches it: a release in probation, or on trial. A pipeline
+/// with a lighter model has one for each.
+#[derive(Debug, Default)]
+pub struct Watch(Mutex<Option<Watching>>);
+
 #[derive(Debug)]
-struct Watch {
-    inferred_before: u64,
-    failed_before: u64,
+struct Watching {
+    inferred: u64,
+    failed: u64,
     work_us: Histogram<u64>,
+}
+
+impl Watch {
+    /// Begins to watch, anew where somebody watches already.
+    pub fn begin(&self) {
+        *self.lock() = histogram().map(|work_us| Watching { inferred: 0, failed: 0, work_us });
+    }
+
+    /// A frame was inferred and told, after `work` of our own.
+    pub fn inferred(&self, work: Duration) {
+        if let Some(watching) = &mut *self.lock() {
+            watching.inferred += 1;
+            watching.work_us.saturating_record(micros(work));
+        }
+    }
+
+    /// A frame could not be understood or inferred.
+    pub fn failed(&self) {
+        if let Some(watching) = &mut *self.lock() {
+            watching.failed += 1;
+        }
+    }
+
+    /// What was seen since [`Watch::begin`]; nothing where nobody watches.
+    #[must_use]
+    #[expect(clippy::as_conversions, reason = "microseconds far below 2^53")]
+    #[expect(clippy::cast_precision_loss, reason = "microseconds far below 2^53")]
+    pub fn seen(&self) -> Watched {
+        let watching = self.lock();
+        let Some(watching) = &*watching else { return Watched::default() };
+        let quantile = |q: f64| {
+            let frames = Some(&watching.work_us).filter(|histogram| !histogram.is_empty())?;
+            Some(frames.value_at_quantile(q) as f64 / 1000.0)
+        };
+        Watched {
+            inferred: watching.inferred,
+            failed: watching.failed,
+            p50_ms: quantile(0.50),
+            p95_ms: quantile(0.95),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Watching>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// What was seen of a pipeline since somebody began to watch.
@@ -177,11 +225,7 @@ impl Default for Health {
             owed: AtomicBool::new(false),
             retries: AtomicBool::new(false),
             steps: Steps::default(),
-            interval: Mutex::new(Interval {
-                log: Since::new(),
-                telemetry: Since::new(),
-                watch: None,
-            }),
+            interval: Mutex::new(Interval { log: Since::new(), telemetry: Since::new() }),
             samples: None,
         }
     }
@@ -231,20 +275,17 @@ impl Health {
         u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX - 1) + 1
     }
 
-    /// An observation went to the sinks, `latency` after its frame was captured and after `work` of our own; the
-    /// mailbox had lost `replaced` frames by then.
-    pub fn inferred(&self, latency: Duration, work: Duration, replaced: u64) {
+    /// An observation went to the sinks, `latency` after its frame was captured; `replaced` frames were lost to newer
+    /// ones by then.
+    pub fn inferred(&self, latency: Duration, replaced: u64) {
         self.inferred.fetch_add(1, Ordering::Relaxed);
         self.replaced.store(replaced, Ordering::Relaxed);
         self.inferred_at.store(self.stamp(), Ordering::Relaxed);
         self.owed.store(false, Ordering::Relaxed);
         let mut interval = self.interval.lock().unwrap_or_else(PoisonError::into_inner);
-        let Interval { log, telemetry, .. } = &mut *interval;
+        let Interval { log, telemetry } = &mut *interval;
         for histogram in [&mut log.latency_us, &mut telemetry.latency_us].into_iter().flatten() {
             histogram.saturating_record(micros(latency));
-        }
-        if let Some(watch) = &mut interval.watch {
-            watch.work_us.saturating_record(micros(work));
         }
     }
 
@@ -285,35 +326,6 @@ impl Health {
     #[must_use]
     pub fn age(&self) -> Duration {
         self.began.elapsed()
-    }
-
-    /// Begins to watch, anew where somebody watches already.
-    pub fn watch(&self) {
-        let mut interval = self.interval.lock().unwrap_or_else(PoisonError::into_inner);
-        interval.watch = histogram().map(|work_us| Watch {
-            inferred_before: self.inferred.load(Ordering::Relaxed),
-            failed_before: self.failed.load(Ordering::Relaxed),
-            work_us,
-        });
-    }
-
-    /// What was seen since [`Health::watch`]; nothing where nobody watches.
-    #[must_use]
-    #[expect(clippy::as_conversions, reason = "microseconds far below 2^53")]
-    #[expect(clippy::cast_precision_loss, reason = "microseconds far below 2^53")]
-    pub fn watched(&self) -> Watched {
-        let interval = self.interval.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(watch) = &interval.watch else { return Watched::default() };
-        let quantile = |q: f64| {
-            let frames = Some(&watch.work_us).filter(|histogram| !histogram.is_empty())?;
-            Some(frames.value_at_quantile(q) as f64 / 1000.0)
-        };
-        Watched {
-            inferred: self.inferred.load(Ordering::Relaxed).saturating_sub(watch.inferred_before),
-            failed: self.failed.load(Ordering::Relaxed).saturating_sub(watch.failed_before),
-            p50_ms: quantile(0.50),
-            p95_ms: quantile(0.95),
-        }
     }
 
     /// A frame could not be understood or inferred.
@@ -427,7 +439,7 @@ mod tests {
         let health = Health::default();
         for ms in [10, 20, 30] {
             health.captured();
-            health.inferred(Duration::from_millis(ms), Duration::ZERO, 4);
+            health.inferred(Duration::from_millis(ms), 4);
         }
         health.failed();
         let first = health.summary();
@@ -449,26 +461,26 @@ mod tests {
         health.admitted();
         health.skipped(Skipped::Still);
         assert_eq!(health.looked_ago(), None);
-        health.inferred(Duration::ZERO, Duration::ZERO, 0);
+        health.inferred(Duration::ZERO, 0);
         health.skipped(Skipped::Still);
         assert!(health.looked_ago().is_some());
     }
 
     #[test]
-    fn what_is_watched_began_with_the_watch_and_outlives_summaries() {
-        let health = Health::default();
-        let frame = |work| health.inferred(Duration::from_secs(1), Duration::from_millis(work), 0);
+    fn what_is_watched_began_with_the_watch() {
+        let watch = Watch::default();
+        let frame = |work| watch.inferred(Duration::from_millis(work));
         frame(90);
-        assert_eq!(health.watched(), Watched::default());
-        health.watch();
-        for work in [10, 20, 30] {
-            frame(work);
-            assert!(health.summary().inferred > 0);
-        }
-        health.failed();
-        let watched = health.watched();
-        assert_eq!((watched.inferred, watched.failed), (3, 1));
-        assert!((watched.p50_ms.unwrap() - 20.0).abs() < 0.3, "{watched:?}");
-        assert!((watched.p95_ms.unwrap() - 30.0).abs() < 0.4, "{watched:?}");
+        watch.failed();
+        assert_eq!(watch.seen(), Watched::default());
+        watch.begin();
+        [10, 20, 30].into_iter().for_each(frame);
+        watch.failed();
+        let seen = watch.seen();
+        assert_eq!((seen.inferred, seen.failed), (3, 1));
+        assert!((seen.p50_ms.unwrap() - 20.0).abs() < 0.3, "{seen:?}");
+        assert!((seen.p95_ms.unwrap() - 30.0).abs() < 0.4, "{seen:?}");
+        watch.begin();
+        assert_eq!(watch.seen(), Watched::default());
     }
 }

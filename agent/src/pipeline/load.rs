@@ -1,8 +1,9 @@
-//! How many frames a second a pipeline infers when its board is hot, or its model too slow. Pure: time and readings
-//! are arguments.
+//! How many frames a second a pipeline infers, and by which model, when its board is hot, or its model too slow. Pure:
+//! time and readings are arguments.
 //!
 //! ```text
-//! near the throttle point, throttled, or frames replaced, for a while ─▶ one step down: three quarters of the rate
+//! near the throttle point, throttled, or frames replaced, for a while ─▶ one step down: the lighter model, where there
+//!                                                   is one, which still sees every frame; then three quarters of the rate
 //! none of it for a longer while ─▶ one step up; that it was too early doubles the while until the next
 //! ```
 //!
@@ -37,6 +38,8 @@ const SECONDS: std::ops::RangeInclusive<u64> = 1..=3_600;
 /// When a pipeline infers less, and when more again.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LoadSettings {
+    /// Name of the model that infers its frames from the first step down on, where there is one.
+    pub lighter: Option<String>,
     /// Least frames a second.
     pub min_hz: f64,
     /// Degrees below the nearest trip point from which on it is too hot, and from which on well again.
@@ -61,6 +64,7 @@ impl LoadSettings {
             section.mistake("clear_c", format!("{clear} is below `margin_c`, {margin}"));
         }
         Self {
+            lighter: section.text("lighter"),
             min_hz: section.number("min_hz", 0.01..=1000.0).unwrap_or(MIN_HZ_DEFAULT),
             margin_c: (margin, clear),
             late: section.number("late", 0.0..=1.0).unwrap_or(LATE_DEFAULT),
@@ -114,6 +118,8 @@ impl Reason {
 pub struct Step {
     /// Frames a second from now on; `None`: as many as the source gives.
     pub limit_hz: Option<f64>,
+    /// Whether the lighter model infers them from now on.
+    pub lighter: bool,
     /// Why.
     pub reason: Reason,
 }
@@ -129,6 +135,8 @@ pub struct Controller {
     /// How many times longer than configured a step up waits, and when the last one was.
     patience: u32,
     stepped_up: Option<Duration>,
+    /// The patience at the first of the steps up since the last one down.
+    climbed_with: u32,
 }
 
 impl Controller {
@@ -143,13 +151,29 @@ impl Controller {
             well_since: None,
             patience: 1,
             stepped_up: None,
+            climbed_with: 1,
         }
     }
 
     /// Frames a second, where it is less than all.
     #[must_use]
     pub fn limit_hz(&self) -> Option<f64> {
-        (self.level > 0).then(|| self.rate(self.level))
+        (self.slower(self.level) > 0).then(|| self.rate(self.level))
+    }
+
+    /// Whether the lighter model is to infer them.
+    #[must_use]
+    pub fn is_lighter(&self) -> bool {
+        self.settings.lighter.is_some() && self.level > 0
+    }
+
+    fn step(&self, reason: Reason) -> Step {
+        Step { limit_hz: self.limit_hz(), lighter: self.is_lighter(), reason }
+    }
+
+    /// How many of the steps down to `level` are of the rate.
+    fn slower(&self, level: i32) -> i32 {
+        (level - i32::from(self.settings.lighter.is_some())).max(0)
     }
 
     /// Looks at how it is at `now`. What is to be changed, if anything.
@@ -172,27 +196,31 @@ impl Controller {
         if now.saturating_sub(since) < self.settings.up * self.patience {
             return None;
         }
-        if self.stepped_up.is_some() {
+        match self.stepped_up {
             // The last one lasted until now.
-            self.patience = (self.patience / 2).max(1);
+            Some(_) => self.patience = (self.patience / 2).max(1),
+            None => self.climbed_with = self.patience,
         }
         self.level -= 1;
         (self.well_since, self.stepped_up) = (None, Some(now));
-        Some(Step { limit_hz: self.limit_hz(), reason: Reason::Well })
+        Some(self.step(Reason::Well))
     }
 
     fn down(&mut self, reason: Reason, now: Duration) -> Option<Step> {
         self.bad_since = None;
-        if self.rate(self.level) <= self.settings.min_hz {
+        let heavy = self.settings.lighter.is_some() && !self.is_lighter();
+        if !heavy && self.rate(self.level) <= self.settings.min_hz {
             return None;
         }
         self.level += 1;
         // A step up that did not last was too early: a board takes minutes to get hot.
         if let Some(up) = self.stepped_up.take() {
-            let early = now.saturating_sub(up) < self.settings.up * self.patience * LASTED;
-            self.patience = if early { (2 * self.patience).min(PATIENCE_MAX) } else { 1 };
+            // Steps up that followed it were quicker, and so say nothing of how long to wait for the next.
+            let waited = self.climbed_with;
+            let early = now.saturating_sub(up) < self.settings.up * waited * LASTED;
+            self.patience = if early { (2 * waited).min(PATIENCE_MAX) } else { 1 };
         }
-        Some(Step { limit_hz: self.limit_hz(), reason })
+        Some(self.step(reason))
     }
 
     /// What is bad, the worst first.
@@ -213,7 +241,7 @@ impl Controller {
     }
 
     fn rate(&self, level: i32) -> f64 {
-        (self.full_hz * STEP.powi(level)).max(self.settings.min_hz).min(self.full_hz)
+        (self.full_hz * STEP.powi(self.slower(level))).max(self.settings.min_hz).min(self.full_hz)
     }
 }
 
@@ -225,112 +253,4 @@ fn late(strain: &Strain) -> Option<f64> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::config::section::tests::check;
-
-    /// Looks every five seconds.
-    const EVERY: Duration = Duration::from_secs(5);
-
-    fn settings() -> LoadSettings {
-        let read = std::cell::RefCell::new(None);
-        let mistakes = check("min_hz = 2", |section| {
-            read.replace(Some(LoadSettings::read(section)));
-        });
-        assert_eq!(mistakes, [""; 0]);
-        read.into_inner().unwrap()
-    }
-
-    #[test]
-    fn it_steps_down_after_a_while_of_bad_and_up_after_a_longer_while_of_well() {
-        let mut controller = Controller::new(settings(), 30.0);
-        let hot = Strain { margin_c: Some(4.0), ..Strain::default() };
-        let warm = Strain { margin_c: Some(7.0), ..Strain::default() };
-        let cool = Strain { margin_c: Some(20.0), ..Strain::default() };
-        let mut steps = Vec::new();
-        for (index, strain) in [hot; 6].iter().chain(&[warm; 30]).chain(&[cool; 30]).enumerate() {
-            let now = EVERY * u32::try_from(index).unwrap();
-            if let Some(step) = controller.look(strain, now) {
-                steps.push((index, step.reason, step.limit_hz));
-            }
-        }
-        let expected = [
-            (2, Reason::Hot, Some(22.5)),
-            (5, Reason::Hot, Some(16.875)),
-            (48, Reason::Well, Some(22.5)),
-            (61, Reason::Well, None),
-        ];
-        assert_eq!(steps, expected, "what is only warm changes nothing");
-    }
-
-    #[test]
-    fn it_never_goes_below_the_least_nor_above_all() {
-        let mut controller = Controller::new(settings(), 30.0);
-        let throttled = Strain { throttled: Some(true), ..Strain::default() };
-        let mut now = Duration::ZERO;
-        let mut last = None;
-        for _ in 0..200 {
-            now += EVERY;
-            last = controller.look(&throttled, now).or(last);
-            let limit = controller.limit_hz().unwrap_or(30.0);
-            assert!((2.0..=30.0).contains(&limit), "{limit}");
-        }
-        assert_eq!(last, Some(Step { limit_hz: Some(2.0), reason: Reason::Throttled }));
-    }
-
-    #[test]
-    fn what_cannot_be_read_is_no_reason_for_anything() {
-        let mut controller = Controller::new(settings(), 30.0);
-        for second in 0..1000 {
-            assert_eq!(controller.look(&Strain::default(), Duration::from_secs(second)), None);
-        }
-    }
-
-    /// Four hours of a source of 30 a second; `strain` says how it is at a rate.
-    fn simulate(mut strain: impl FnMut(f64) -> Strain) -> (Vec<(Duration, f64)>, f64) {
-        let mut controller = Controller::new(settings(), 30.0);
-        let (mut steps, mut frames) = (Vec::new(), 0.0);
-        for look in 1..=2880_u32 {
-            let rate = controller.limit_hz().unwrap_or(30.0);
-            frames += rate * EVERY.as_secs_f64();
-            if controller.look(&strain(rate), EVERY * look).is_some() {
-                steps.push((EVERY * look, controller.limit_hz().unwrap_or(30.0)));
-            }
-        }
-        (steps, frames / (2880.0 * EVERY.as_secs_f64()))
-    }
-
-    #[test]
-    fn a_model_that_is_too_slow_soon_gets_what_it_can_do_and_is_tried_again_ever_more_rarely() {
-        for most_hz in [4.0, 7.0, 13.0, 21.0, 29.0] {
-            let (steps, mean_hz) = simulate(|rate| {
-                let inferred = f64::min(rate, most_hz) * 5.0;
-                let round = |frames: f64| frames.round().to_string().parse().unwrap();
-                let replaced = round(rate * 5.0 - inferred);
-                Strain { inferred: round(inferred), replaced, ..Strain::default() }
-            });
-            let later = steps.iter().filter(|(at, _)| *at > Duration::from_secs(7200)).count();
-            assert!(later <= 10, "{most_hz}: {steps:?}");
-            assert!(mean_hz >= 0.7 * most_hz && mean_hz <= 1.3 * most_hz, "{most_hz}: {mean_hz}");
-        }
-    }
-
-    #[test]
-    fn a_board_that_gets_too_hot_settles_below_its_trip_point() {
-        for outside_c in [25.0, 45.0, 60.0] {
-            // Two degrees more for each frame a second, reached within some minutes; it trips at 95.
-            let mut temperature: f64 = outside_c;
-            let mut tripped = 0;
-            let (steps, mean_hz) = simulate(|rate| {
-                temperature += (outside_c + 2.0 * rate - temperature) * 5.0 / 120.0;
-                tripped += u32::from(temperature >= 95.0);
-                let throttled = Some(temperature >= 95.0);
-                Strain { margin_c: Some(95.0 - temperature), throttled, ..Strain::default() }
-            });
-            let later = steps.iter().filter(|(at, _)| *at > Duration::from_secs(7200)).count();
-            assert!(later <= 10 && tripped == 0, "{outside_c}: {tripped} {steps:?}");
-            let possible = f64::min(30.0, (90.0 - outside_c) / 2.0);
-            assert!(mean_hz > 0.6 * possible && mean_hz < 1.2 * possible, "{outside_c}: {mean_hz}");
-        }
-    }
-}
+mod tests;

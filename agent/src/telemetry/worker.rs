@@ -136,6 +136,7 @@ impl Watch {
             load: pipeline.load.clone().map(|(settings, most_hz)| {
                 // What a worker before this one said no longer holds.
                 pipeline.door.set_limit_hz(None);
+                pipeline.door.set_lighter(false);
                 Controller::new(settings, most_hz)
             }),
             pipeline,
@@ -198,8 +199,11 @@ impl Followed {
             replaced: summary.replaced.saturating_sub(self.replaced),
         };
         if let Some(step) = load.look(&strain, now) {
-            self.pipeline.door.set_limit_hz(step.limit_hz);
-            told.step(&self.pipeline.name, step);
+            let door = &self.pipeline.door;
+            let swapped = (door.is_lighter() != step.lighter).then_some(step.lighter);
+            door.set_limit_hz(step.limit_hz);
+            door.set_lighter(step.lighter);
+            told.step(&self.pipeline.name, step, swapped);
         }
     }
 
@@ -290,6 +294,7 @@ impl Told {
             source_rate_hz: followed.pipeline.rate_hz,
             captured_rate_hz: tenth(summary.captured_hz),
             limit_hz: followed.pipeline.door.limit_hz(),
+            lighter: followed.pipeline.door.is_lighter(),
             inferred_rate_hz: tenth(summary.rate_hz),
             captured_total: summary.captured,
             inferred_total: summary.inferred,
@@ -313,9 +318,15 @@ impl Told {
         link.publish(Class::Telemetry, &followed.topic, encode(&telemetry));
     }
 
-    /// A pipeline infers less or more from now on.
-    fn step(&self, pipeline: &Arc<str>, step: Step) {
+    /// A pipeline infers less or more from now on; `swapped`: whether by its lighter model, where that changed.
+    fn step(&self, pipeline: &Arc<str>, step: Step, swapped: Option<bool>) {
         let limit = step.limit_hz;
+        let reason = step.reason.words();
+        let reason = match swapped {
+            None => reason.into(),
+            Some(true) => format!("{reason}; the lighter model infers from now on").into(),
+            Some(false) => format!("{reason}; its own model infers again").into(),
+        };
         let sight = Sight { value: limit, ..Sight::NOTHING };
         let occurrence = Occurrence {
             pipeline: pipeline.clone(),
@@ -327,7 +338,7 @@ impl Told {
             duration: None,
             place: None,
             sight,
-            reason: Some(step.reason.words()),
+            reason: Some(reason),
             suppressed: 0,
             clip: None,
         };

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 
 use crate::hw::ort::Options;
-use crate::pipeline::health::{Health, Watched};
+use crate::pipeline::health::{Watch, Watched};
 use crate::pipeline::worker::{Generation, Swap};
 
 /// Opens a model folder aside, for all of the slot's pipelines; `None`: the configured folder.
@@ -22,8 +22,8 @@ pub struct Live {
     pub model: String,
     /// The way to give the engine's thread another model.
     pub swap: Swap,
-    /// The slot's pipelines.
-    pub healths: Vec<Arc<Health>>,
+    /// What its engine makes of the frames of each of its pipelines.
+    pub watches: Vec<Arc<Watch>>,
     /// See [`Open`].
     pub open: Open,
     /// See [`Serves`].
@@ -58,7 +58,7 @@ impl fmt::Debug for Live {
 impl Live {
     /// Begins to watch the slot's pipelines.
     pub(super) fn watch(&self) {
-        self.healths.iter().for_each(|health| health.watch());
+        self.watches.iter().for_each(|watch| watch.begin());
     }
 
     /// What was seen of the slot's pipelines together: all frames, and the slowest pipeline's times.
@@ -67,13 +67,11 @@ impl Live {
             (Some(one), Some(other)) => Some(one.max(other)),
             (one, other) => one.or(other),
         };
-        self.healths.iter().map(|health| health.watched()).fold(Watched::default(), |sum, one| {
-            Watched {
-                inferred: sum.inferred + one.inferred,
-                failed: sum.failed + one.failed,
-                p50_ms: slower(sum.p50_ms, one.p50_ms),
-                p95_ms: slower(sum.p95_ms, one.p95_ms),
-            }
+        self.watches.iter().map(|watch| watch.seen()).fold(Watched::default(), |sum, one| Watched {
+            inferred: sum.inferred + one.inferred,
+            failed: sum.failed + one.failed,
+            p50_ms: slower(sum.p50_ms, one.p50_ms),
+            p95_ms: slower(sum.p95_ms, one.p95_ms),
         })
     }
 }

@@ -134,11 +134,14 @@ impl Rig {
                 health: Arc::default(),
                 door: Arc::default(),
                 analysis: Arc::new(Mutex::new(analysis)),
+                watch: Arc::default(),
+                twin: None,
             };
             captures.push(Capture {
                 source,
                 desk: desk.clone(),
                 index,
+                lighter: None,
                 health: seat.health.clone(),
                 door: seat.door.clone(),
                 lookout,

@@ -182,8 +182,7 @@ async fn answer(
 /// The postprocess of `pipeline` on this version of its model.
 fn postprocess(model: &Known, pipeline: &str) -> Result<Arc<dyn PostprocessSpec>, Refusal> {
     let config = &model.version.config;
-    let own = config.pipelines.iter().filter(|one| one.model == model.version.model);
-    let place = own.clone().position(|one| one.name == pipeline);
+    let place = config.uses(model.version.model).position(|one| one.pipeline.name == pipeline);
     let specs = config.postprocesses(model.version.model, &model.folder);
     let spec = place.and_then(|place| specs.ok()?.get(place).cloned());
     spec.ok_or_else(|| Refusal::unavailable("the pipeline's settings do not fit its model now", 1))

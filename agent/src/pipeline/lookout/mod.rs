@@ -136,7 +136,7 @@ mod tests {
             assert_eq!(health.looked_ago(), None);
         }
         assert_eq!(admitted, [true, false, true, false, true]);
-        health.inferred(Duration::ZERO, Duration::ZERO, 0);
+        health.inferred(Duration::ZERO, 0);
         assert!(!lookout.admits(&grey(Duration::from_secs(1), lookout.began, 7), &door, &health));
         assert!(health.looked_ago().is_some());
         assert_eq!(health.counts().skipped, 3);

@@ -22,6 +22,7 @@ mod settings;
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
 use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
@@ -161,7 +162,7 @@ pub struct Occurrence {
     /// What the rule saw.
     pub sight: Sight,
     /// Why, in words, where the daemon itself decided.
-    pub reason: Option<&'static str>,
+    pub reason: Option<Cow<'static, str>>,
     /// How often it was not told since.
     pub suppressed: u64,
     /// What is to be kept of it.

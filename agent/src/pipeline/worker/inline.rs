@@ -40,7 +40,7 @@ impl Worker {
                     match job.infer() {
                         Ok(()) => {
                             patience.ran();
-                            job.finish(&self.seats, &mut self.observed, &self.said, &mut paper);
+                            job.finish(&self.seats, &self.said, &mut paper);
                         }
                         Err(error) => {
                             job.failed(&self.seats);

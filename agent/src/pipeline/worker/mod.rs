@@ -31,7 +31,7 @@ use super::analysis::Analysis;
 use super::batch::Batch;
 use super::door::Door;
 use super::engine::{Engine, EngineError, Lane};
-use super::health::Health;
+use super::health::{Health, Watch};
 use super::latest::{Desk, Picked};
 use super::postprocess::Postprocess;
 use super::preprocess::Prepare;
@@ -181,6 +181,18 @@ pub struct Seat {
     pub door: Arc<Door>,
     /// What becomes of its findings before they are told.
     pub analysis: Arc<Mutex<Analysis>>,
+    /// What this engine makes of its frames, for who watches that.
+    pub watch: Arc<Watch>,
+    /// Where another engine infers its frames at other times: what is lost to newer ones, of both.
+    pub twin: Option<Arc<AtomicU64>>,
+}
+
+impl Seat {
+    /// A frame could not be understood or inferred.
+    fn failed(&self) {
+        self.health.failed();
+        self.watch.failed();
+    }
 }
 
 /// Makes a generation anew from files, when the one that ran no longer does.
@@ -241,7 +253,6 @@ pub struct Worker {
     reaper: Reaper,
     said: Arc<Said>,
     current: Option<Arc<Generation>>,
-    observed: Vec<u64>,
 }
 
 impl fmt::Debug for Worker {
@@ -268,8 +279,7 @@ impl Worker {
         reaper: Reaper,
         said: Arc<Said>,
     ) -> Self {
-        let observed = vec![0; seats.len()];
-        Self { desk, seats, inbox: Arc::default(), build, reaper, said, current: None, observed }
+        Self { desk, seats, inbox: Arc::default(), build, reaper, said, current: None }
     }
 
     /// The way to give it a model: the first one, and each that follows.

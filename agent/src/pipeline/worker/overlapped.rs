@@ -62,11 +62,9 @@ impl Worker {
         let jobs = jobs(first)?;
         let [free, ready, done] = [(); 3].map(|()| Line::new(JOBS_MAX));
         let clock = Clock::new();
-        let mut observed = std::mem::take(&mut self.observed);
         let this = &*self;
         let ended = std::thread::scope(|scope| {
-            let (free, ready, done, clock, observed) =
-                (&free, &ready, &done, &clock, &mut observed);
+            let (free, ready, done, clock) = (&free, &ready, &done, &clock);
             // Each ends with its thread, or at once where there is no thread to be had.
             let (prepared, finished) = (Ends([ready]), Ends([done, free]));
             let prepare = thread("prepare").spawn_scoped(scope, move || {
@@ -75,7 +73,7 @@ impl Worker {
             });
             let finish = thread("finish").spawn_scoped(scope, move || {
                 let _finished = finished;
-                this.finish_all(done, free, observed);
+                this.finish_all(done, free);
             });
             let ran = {
                 // Last, when the lines have ended: who waits for frames then sees it.
@@ -89,7 +87,6 @@ impl Worker {
             let prepared = prepared.unwrap_or_else(|panic| resume_unwind(panic));
             ran.and(prepared)
         });
-        self.observed = observed;
         let (left, next) = ended?;
         self.current = next;
         Ok(left)
@@ -177,10 +174,10 @@ impl Worker {
         Ok(())
     }
 
-    fn finish_all(&self, done: &Line<Job>, free: &Line<Job>, observed: &mut [u64]) {
+    fn finish_all(&self, done: &Line<Job>, free: &Line<Job>) {
         let mut paper = Paper::default();
         while let Some(mut job) = done.take() {
-            job.finish(&self.seats, observed, &self.said, &mut paper);
+            job.finish(&self.seats, &self.said, &mut paper);
             // Where the line has ended everything is ending, and the job with it.
             drop(free.put(job));
         }

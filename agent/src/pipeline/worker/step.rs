@@ -1,6 +1,7 @@
 //! The steps of a frame, whichever thread does them, and of those who share its run.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -113,8 +114,8 @@ impl Job {
                 self.count += 1;
             }
             Err(error) => {
-                let Seat { pipeline, health, .. } = &seats[*seat];
-                health.failed();
+                let Seat { pipeline, .. } = &seats[*seat];
+                seats[*seat].failed();
                 tracing::debug!(%pipeline, seq = frame.seq, error, "a frame could not be prepared");
             }
         }
@@ -137,7 +138,7 @@ impl Job {
 
     /// The run failed: each of its frames is counted.
     pub(super) fn failed(&self, seats: &[Seat]) {
-        self.riders[..self.count].iter().for_each(|rider| seats[rider.seat].health.failed());
+        self.riders[..self.count].iter().for_each(|rider| seats[rider.seat].failed());
     }
 
     /// All steps on a frame whose findings nobody hears, in a run of so many items, so that it takes as long as those
@@ -162,30 +163,17 @@ impl Job {
             .map_err(|error| report::chain(&error))
     }
 
-    /// From the outputs to the sinks, one frame after the other. `observed` counts each pipeline's observations.
-    pub(super) fn finish(
-        &mut self,
-        seats: &[Seat],
-        observed: &mut [u64],
-        said: &Said,
-        desk: &mut Paper,
-    ) {
+    /// From the outputs to the sinks, one frame after the other.
+    pub(super) fn finish(&mut self, seats: &[Seat], said: &Said, desk: &mut Paper) {
         for item in 0..self.count {
             if self.count > 1 {
                 seats[self.riders[item].seat].health.shared();
             }
-            self.finish_one(item, seats, observed, said, desk);
+            self.finish_one(item, seats, said, desk);
         }
     }
 
-    fn finish_one(
-        &mut self,
-        item: usize,
-        seats: &[Seat],
-        observed: &mut [u64],
-        said: &Said,
-        desk: &mut Paper,
-    ) {
+    fn finish_one(&mut self, item: usize, seats: &[Seat], said: &Said, desk: &mut Paper) {
         let began = Instant::now();
         let Self { generation, lane, riders, .. } = self;
         let rider = &mut riders[item];
@@ -195,21 +183,27 @@ impl Job {
         let understood = postprocess.run(lane.as_ref(), item, &rider.placement, &mut desk.findings);
         drop(postprocess);
         if let Err(error) = understood {
-            seat.health.failed();
+            seat.failed();
             let (pipeline, error) = (&seat.pipeline, report::chain(&error));
             tracing::debug!(%pipeline, seq = rider.frame.seq, error, "outputs could not be understood");
             return;
         }
         let mut analysis = lock(&seat.analysis);
+        if let Some(replaced) = &seat.twin
+            && !analysis.follows(rider.captured)
+        {
+            // The other engine has told of a newer one.
+            replaced.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
         analysis.look(&mut desk.findings, &rider.of());
         let understood_in = began.elapsed();
         rider.timings.postprocess_ms = millis(understood_in);
-        observed[rider.seat] += 1;
         let latency = rider.captured.elapsed();
         rider.timings.latency_ms = millis(latency);
         let model = &generation.model;
         let observation = Observation {
-            envelope: said.envelope("vedette/observation/1", observed[rider.seat]),
+            envelope: said.envelope("vedette/observation/1", analysis.number()),
             pipeline: (&*seat.pipeline).into(),
             frame: rider.frame,
             model: ModelRef {
@@ -231,17 +225,18 @@ impl Job {
             tracing::warn!(error = %error, "an observation could not be written");
             return;
         }
-        drop(analysis);
         for (queue, topic) in &seat.outlets {
             queue.push(topic, &desk.body);
         }
+        drop(analysis);
         if let Some(frame) = rider.shown.take() {
             seat.door.show(frame, &desk.findings.detections);
         }
         let work = rider.timings.preprocess_ms + rider.timings.inference_ms;
         let work = Duration::from_secs_f32(work / 1000.0) + understood_in;
         seat.health.took(&rider.timings);
-        seat.health.inferred(latency, work, rider.frame.dropped);
+        seat.watch.inferred(work);
+        seat.health.inferred(latency, rider.frame.dropped);
     }
 }
 

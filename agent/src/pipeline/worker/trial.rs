@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use super::step::Job;
 use super::{Generation, Swap, lock};
 use crate::pipeline::frame::Frame;
-use crate::pipeline::health::{Health, Watched};
+use crate::pipeline::health::{Watch, Watched};
 use crate::pipeline::latest::Picked;
 use crate::pipeline::postprocess::Findings;
 
@@ -85,7 +85,7 @@ impl Onlooker {
 pub struct Trial {
     swap: Swap,
     onlooker: Arc<Onlooker>,
-    health: Arc<Health>,
+    watch: Arc<Watch>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -96,15 +96,15 @@ impl Swap {
     /// # Errors
     /// The system has no more threads.
     pub fn try_out(&self, generation: &Arc<Generation>) -> io::Result<Trial> {
-        let (onlooker, health) = (Arc::<Onlooker>::default(), Arc::<Health>::default());
-        health.watch();
-        let (looks, counts, model) = (onlooker.clone(), health.clone(), generation.clone());
+        let (onlooker, watch) = (Arc::<Onlooker>::default(), Arc::<Watch>::default());
+        watch.begin();
+        let (looks, counts, model) = (onlooker.clone(), watch.clone(), generation.clone());
         let thread = std::thread::Builder::new()
             .name("trial".to_owned())
             .spawn(move || run(&model, &looks, &counts))?;
         *lock(&self.inbox.onlooker) = Some(onlooker.clone());
         self.inbox.watched.store(true, Ordering::Relaxed);
-        Ok(Trial { swap: self.clone(), onlooker, health, thread: Some(thread) })
+        Ok(Trial { swap: self.clone(), onlooker, watch, thread: Some(thread) })
     }
 }
 
@@ -112,7 +112,7 @@ impl Trial {
     /// What came of its frames so far. A model that could not even get its buffers failed once and saw none.
     #[must_use]
     pub fn figures(&self) -> Watched {
-        self.health.watched()
+        self.watch.seen()
     }
 }
 
@@ -132,7 +132,7 @@ impl Drop for Trial {
     }
 }
 
-fn run(generation: &Arc<Generation>, onlooker: &Onlooker, health: &Health) {
+fn run(generation: &Arc<Generation>, onlooker: &Onlooker, watch: &Watch) {
     let lane = generation.take_lanes().map(|lanes| {
         let mut lanes = lanes.into_iter();
         let first = lanes.next();
@@ -140,7 +140,7 @@ fn run(generation: &Arc<Generation>, onlooker: &Onlooker, health: &Health) {
         first
     });
     let Ok(Some(lane)) = lane else {
-        health.failed();
+        watch.failed();
         return;
     };
     let (mut job, mut findings) = (Job::new(generation, lane), Findings::default());
@@ -150,9 +150,9 @@ fn run(generation: &Arc<Generation>, onlooker: &Onlooker, health: &Health) {
         let tried = job.try_out(seat, &frame, items, &mut findings);
         let work = began.elapsed();
         match tried {
-            Ok(()) => health.inferred(work, work, 0),
+            Ok(()) => watch.inferred(work),
             Err(error) => {
-                health.failed();
+                watch.failed();
                 tracing::debug!(model = %generation.model.name, seq = frame.seq, error, "a frame failed on trial");
             }
         }
