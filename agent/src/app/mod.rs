@@ -22,7 +22,7 @@ use crate::config::section::Mistake;
 use crate::config::{Config, PipelineConfig};
 use crate::disk::StateDir;
 use crate::hw::ort::Runtime;
-use crate::hw::pages;
+use crate::hw::{heap, pages};
 use crate::mqtt::{self, Link};
 use crate::pipeline::capture::Capture;
 use crate::pipeline::frame::Frame;
@@ -345,7 +345,10 @@ impl House {
                 _ = hangup.recv() => self.reload(&reread),
                 () = self.changed.notified() => self.tell(),
                 _ = figures.tick() => self.log_figures(),
-                () = &mut settled, if !settled.is_elapsed() => pages::release_code(),
+                () = &mut settled, if !settled.is_elapsed() => {
+                    pages::release_program();
+                    heap::give_back();
+                }
             }
         }
         watchdog::stopping();
