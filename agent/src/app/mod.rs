@@ -1,5 +1,6 @@
 //! The composition root: opens everything, starts everything, drains with a deadline.
 
+pub mod alone;
 mod api;
 mod engines;
 mod outside;
@@ -215,18 +216,7 @@ impl House {
         let plan = Plan::new(config.clone(), index, slot.as_ref().and_then(Slot::folder));
         let first = Arc::new(self.first(&plan, slot.as_mut())?);
         let info = engines::info(&config.models[index].name, &first);
-        let rates: Vec<Option<f64>> =
-            pipelines.iter().map(|pipeline| pipeline.source.rate_hz()).collect();
-        let mut desk = Desk::new(&rates);
-        for (index, pipeline) in pipelines.iter().enumerate() {
-            // Samples come in packets: of windows that are whole at the same time none is to be lost.
-            let cut =
-                config.models[pipeline.model].folder.window.as_ref().map(|window| &window.cut);
-            if let Some(cut) = cut {
-                desk.set_lenient(index, (cut.period() / 2).min(LENIENT_MAX));
-            }
-        }
-        let desk = Arc::new(desk);
+        let desk = Arc::new(desk(config, &pipelines));
         let seats: Vec<Seat> =
             pipelines.iter().map(|pipeline| self.seat(pipeline, sinks)).collect();
         for (index, (pipeline, seat)) in pipelines.iter().zip(&seats).enumerate() {
@@ -425,6 +415,21 @@ impl House {
             message: format!("{late} did not end within {} s", DRAIN.as_secs()),
         }
     }
+}
+
+/// The mailboxes of `pipelines`, which have one model.
+fn desk(config: &Config, pipelines: &[&PipelineConfig]) -> Desk {
+    let rates: Vec<Option<f64>> =
+        pipelines.iter().map(|pipeline| pipeline.source.rate_hz()).collect();
+    let mut desk = Desk::new(&rates);
+    for (index, pipeline) in pipelines.iter().enumerate() {
+        // Samples come in packets: of windows that are whole at the same time none is to be lost.
+        let cut = config.models[pipeline.model].folder.window.as_ref().map(|window| &window.cut);
+        if let Some(cut) = cut {
+            desk.set_lenient(index, (cut.period() / 2).min(LENIENT_MAX));
+        }
+    }
+    desk
 }
 
 async fn told(terminate: &mut Signal, interrupt: &mut Signal) {

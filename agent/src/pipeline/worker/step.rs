@@ -192,7 +192,7 @@ impl Job {
         let work = self.timings.preprocess_ms + self.timings.inference_ms;
         let work = Duration::from_secs_f32(work / 1000.0) + understood_in;
         seat.health.took(&self.timings);
-        seat.health.inferred(latency, work, self.frame.dropped);
+        seat.health.inferred(self.frame.seq, latency, work, self.frame.dropped);
     }
 }
 

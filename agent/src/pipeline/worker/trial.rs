@@ -145,7 +145,7 @@ fn run(generation: &Arc<Generation>, onlooker: &Onlooker, health: &Health) {
         let tried = job.try_out(seat, &frame, &mut findings);
         let work = began.elapsed();
         match tried {
-            Ok(()) => health.inferred(work, work, 0),
+            Ok(()) => health.inferred(frame.seq, work, work, 0),
             Err(error) => {
                 health.failed();
                 tracing::debug!(model = %generation.model.name, seq = frame.seq, error, "a frame failed on trial");
