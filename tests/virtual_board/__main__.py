@@ -74,7 +74,7 @@ def run(checks, args, table):
     table.check("telemetry", checks.telemetry)
     table.check("release pulled, tried, committed", checks.commits, needed=True)
     table.check("bad release: golden sample", checks.refuses_wrong)
-    table.check("bad release: too slow on live frames", checks.refuses_slow)
+    table.check("bad release: too slow in its trial on live frames", checks.refuses_slow)
     table.check("release that dies three times in probation goes back", checks.returns)
     table.check("`systemctl restart`", checks.restarts)
     table.check("kill -9", checks.killed)

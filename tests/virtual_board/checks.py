@@ -68,6 +68,11 @@ class Checks:
                        for one in heard if one.topic == f"{ROOT}/event/model/shapes" and one.at >= since)
         self.wait(f"{version} in {phase}", found)
 
+    def phases(self, since):
+        """How long each phase took of what is over."""
+        own = [one for one in self.broker.heard if one.topic == f"{ROOT}/event/model/shapes" and one.at >= since]
+        return ", ".join(f"{one.body['to']} {after.at - one.at:.0f}" for one, after in zip(own, own[1:]))
+
     def rests(self, since, installed, refused=None):
         """Waits until the slot rests with `installed`; `refused`: and that one refused. Returns why."""
         def found(heard):
@@ -157,16 +162,17 @@ class Checks:
         self.rests(since, version)
         self.update_s, self.committed = time.monotonic() - since, version
         self.frames(self.mark(), version)
-        return f"{version} in {self.update_s:.0f} s, and its observations"
+        return f"{version} in {self.update_s:.0f} s ({self.phases(since)}), and its observations"
 
     def refuses_wrong(self):
         return self.refuses("1.2.0", "golden", wrong=True)
 
     def refuses_slow(self):
-        return self.refuses("1.3.0", "95 of 100 frames", "--p95-ms", "1")
+        # While it is tried the installed model goes on and has the frames first: in so short a trial it is behind.
+        return self.refuses("1.3.0", "frames within 2 s", soak_s=1, trial_s=2, min_inferences=6)
 
-    def refuses(self, version, why, *terms, wrong=False):
-        self.fleet.release(version, *terms, wrong=wrong)
+    def refuses(self, version, why, **release):
+        self.fleet.release(version, **release)
         since = self.mark()
         self.look()
         reason = self.rests(since, self.committed, version)
@@ -213,9 +219,9 @@ class Checks:
         return f"{self.committed} observes after {took:.0f} s, {self.show('NRestarts')[0]} restarts in all"
 
     def starved(self):
-        cursor = "journalctl -u vedette -o cat --since @$(cat /tmp/since)"
+        """Nothing of the daemon runs any more: systemd has to notice, kill it and start it again."""
         took = self.comes_back("date +%s >/tmp/since; systemctl kill --signal=STOP --kill-whom=main vedette")
-        said = self.board.ask(f"{cursor} | grep -i watchdog | head -n 1")
+        said = self.board.ask("journalctl -u vedette -o cat --since @$(cat /tmp/since) | grep -m 1 'Watchdog timeout'")
         return f"{self.committed} observes after {took:.0f} s; systemd: {said}"
 
     def upgrades(self):

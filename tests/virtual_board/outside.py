@@ -17,7 +17,7 @@ HERE = "10.0.2.2"
 DEVICE = "virtual-board"
 ROOT = f"vedette/v1/{DEVICE}"
 # Terms that an emulated board can keep: a frame takes it a second, now and then several.
-TERMS = ["--soak-s", "5", "--min-inferences", "3", "--slower-permille", "20000"]
+TERMS = {"soak-s": 5, "min-inferences": 3, "slower-permille": 20000, "probation-s": 10}
 
 
 @dataclass
@@ -110,8 +110,8 @@ class Fleet:
         if done.returncode != 0:
             raise Failed(f"vedette-fleet {' '.join(words)}: {done.stderr}")
 
-    def release(self, version, *terms, probation_s=10, wrong=False):
-        """Publishes `version` and rolls it out. `wrong`: a golden sample of it wants something else."""
+    def release(self, version, wrong=False, **terms):
+        """Publishes `version` on these terms and rolls it out. `wrong`: a golden sample of it wants something else."""
         place = self.work / f"shapes-{version}"
         shutil.copytree(self.folder, place)
         card = place / "model.toml"
@@ -128,8 +128,9 @@ class Fleet:
             array = samples[0] / "output0.npy"
             array.write_bytes(array.read_bytes()[:-4000] + struct.pack("<f", 0.5) * 1000)
         # This machine may have no ONNX Runtime; the board runs the samples.
-        self.run("publish", "repo", place.name, "--keys", "keys", "--without-running", *TERMS,
-                 "--probation-s", str(probation_s), *terms)
+        terms = TERMS | {name.replace("_", "-"): value for name, value in terms.items()}
+        words = [word for name, value in terms.items() for word in (f"--{name}", str(value))]
+        self.run("publish", "repo", place.name, "--keys", "keys", "--without-running", *words)
         self.run("rollout", "repo", "shapes", version, "--keys", "keys")
 
     def end(self):
