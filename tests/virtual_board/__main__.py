@@ -12,6 +12,7 @@ import signal
 import sys
 import tempfile
 import time
+import traceback
 from pathlib import Path
 
 from checks import Checks
@@ -50,8 +51,10 @@ class Table:
         began = time.monotonic()
         try:
             seen, passed = work(), True
-        except Failed as error:
-            seen, passed = str(error), False
+        except Exception as error:  # whatever a check did not reckon with is no success either
+            if not isinstance(error, Failed):
+                traceback.print_exc()
+            seen, passed = f"{error}", False
             self.ended = needed
         took = time.monotonic() - began
         say(f"{'passed' if passed else 'FAILED'} in {took:.0f} s: {seen}")

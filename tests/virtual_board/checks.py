@@ -12,6 +12,7 @@ PATIENCE_S = 600
 FRAMES = 3
 
 CAMERA = 'source = { kind = "v4l2", device = "/dev/video0", width = 320, height = 180, rate_hz = 2 }'
+# One thread of two: the camera's frames keep it busy, and what is rehearsed, at a lower rank, has the other.
 CONFIGURATION = """device = "{device}"
 [mqtt]
 url = "mqtt://{here}:{broker}"
@@ -20,6 +21,7 @@ url = "{fleet}"
 root = "/etc/vedette/root.json"
 [models.shapes]
 providers = ["cpu"]
+threads = 1
 release = "shapes"
 """
 
