@@ -72,9 +72,9 @@ def run(checks, args, table):
     table.check("boots", checks.boots, needed=True)
     table.check("install without ONNX Runtime: one clear message", checks.without_onnxruntime)
     table.check("service active, ready", checks.active_when_configured, needed=True)
-    table.check("`vedette doctor`", checks.doctor)
     table.check("V4L2 camera → model → broker", checks.observes, needed=True)
     table.check("telemetry", checks.telemetry)
+    table.check("`vedette doctor`", checks.doctor)
     table.check("release pulled, tried, committed", checks.commits, needed=True)
     table.check("bad release: golden sample", checks.refuses_wrong)
     table.check("bad release: too slow in its trial on live frames", checks.refuses_slow)
@@ -124,7 +124,8 @@ def main():
             checks = Checks(board, broker, fleet, [package.name for package in packages], DEVICE)
             run(checks, args, table)
             passed = table.print()
-            say(f"{time.monotonic() - began:.0f} s, seed {args.seed}")
+            board_s = board.cpu_s()
+            say(f"{time.monotonic() - began:.0f} s, of which the emulator computed {board_s:.0f} s; seed {args.seed}")
             if not passed:
                 say(f"the console's end:\n{board.console()[-3000:]}")
             if args.keep:

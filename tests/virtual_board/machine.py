@@ -2,6 +2,8 @@
 
 import base64
 import contextlib
+import os
+import resource
 import socket
 import subprocess
 import time
@@ -102,6 +104,15 @@ class Board:
         if status != 0:
             raise Failed(f"`{script}` on the board ended with {status}: {said}")
         return said
+
+    def cpu_s(self):
+        """Processor time of all emulators that ran so far."""
+        ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+        running = 0.0
+        if self.process and self.process.poll() is None:
+            with open(f"/proc/{self.process.pid}/stat", encoding="ascii") as stat:
+                running = sum(int(ticks) for ticks in stat.read().split()[13:15]) / os.sysconf("SC_CLK_TCK")
+        return ended.ru_utime + ended.ru_stime + running
 
     def cut(self, dice):
         """Cuts the power, now. Returns what it left on the disk."""
