@@ -19,6 +19,9 @@ from checks import Checks
 from machine import Board, Failed
 from outside import DEVICE, Broker, Fleet
 
+# Of an update, in order.
+PHASES = ["fetching", "staging", "rehearsing", "trialing", "committing", "probation"]
+
 
 def say(text):
     print(f"virtual-board: {text}", file=sys.stderr, flush=True)
@@ -83,13 +86,12 @@ def run(checks, args, table):
     table.check("kill -9", checks.killed)
     table.check("watchdog: SIGSTOP", checks.starved)
     table.check("`apt install` of a newer package", checks.upgrades)
-    # One in each part of an update, in any order: all phases get their turn.
-    parts = list(range(args.cuts))
-    dice.shuffle(parts)
-    for number, part in enumerate(parts, 1):
-        share = (part + dice.random()) / args.cuts
-        table.check(f"power cut {number}, after {share:.0%} of an update",
-                    lambda n=number, s=share: checks.cut(f"2.{n}.0", s, dice), needed=True)
+    # Each phase as likely as the others, the short ones in which most is written too.
+    phases = dice.sample(PHASES, len(PHASES))
+    for number in range(args.cuts):
+        version, phase = f"2.{number}.0", phases[number % len(phases)]
+        table.check(f"power cut {number + 1}, in {phase}",
+                    lambda version=version, phase=phase: checks.cut(version, phase, dice), needed=True)
 
 
 def main():

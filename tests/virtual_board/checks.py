@@ -31,8 +31,8 @@ class Checks:
 
     def __init__(self, board, broker, fleet, packages, device):
         self.board, self.broker, self.fleet, self.packages, self.device = board, broker, fleet, packages, device
-        # How long an update took from the order to its end: what power cuts are spread over.
-        self.update_s = None
+        # How many seconds each phase of an update took: what power cuts are spread over.
+        self.phase_s = {}
         self.committed = None
 
     # --- What is heard ---
@@ -71,9 +71,9 @@ class Checks:
         self.wait(f"{version} in {phase}", found)
 
     def phases(self, since):
-        """How long each phase took of what is over."""
+        """How many seconds each phase took of those that are over."""
         own = [one for one in self.broker.heard if one.topic == f"{ROOT}/event/model/shapes" and one.at >= since]
-        return ", ".join(f"{one.body['to']} {after.at - one.at:.0f}" for one, after in zip(own, own[1:]))
+        return {one.body["to"]: after.at - one.at for one, after in zip(own, own[1:])}
 
     def rests(self, since, installed, refused=None):
         """Waits until the slot rests with `installed`; `refused`: and that one refused. Returns why."""
@@ -168,9 +168,11 @@ class Checks:
         since = self.mark()
         self.look()
         self.rests(since, version)
-        self.update_s, self.committed = time.monotonic() - since, version
+        took, self.committed = time.monotonic() - since, version
         self.frames(self.mark(), version)
-        return f"{version} in {self.update_s:.0f} s ({self.phases(since)}), and its observations"
+        self.phase_s = self.phases(since)
+        phases = ", ".join(f"{phase} {seconds:.0f}" for phase, seconds in self.phase_s.items())
+        return f"{version} in {took:.0f} s ({phases}), and its observations"
 
     def refuses_wrong(self):
         return self.refuses("1.2.0", "golden", wrong=True)
@@ -241,15 +243,16 @@ class Checks:
             raise Failed(f"installed is {version}")
         return f"{version.split()[0]}; {self.committed} observes after {took:.0f} s, the owner's configuration is there"
 
-    def cut(self, version, share, dice):
-        """A power cut after `share` of an update's time: on a good model at once, and the update ends in the end."""
+    def cut(self, version, phase, dice):
+        """A power cut somewhere in `phase` of an update: on a good model at once, and the update ends in the end."""
         old, before = self.committed, self.boot_id()
         self.fleet.release(version)
         since = self.mark()
         self.look()
+        self.reaches(phase, version, since)
         # The moment is what is tried here; nothing is waited for.
-        time.sleep(share * self.update_s)
-        phase = (self.state(self.broker.heard, since) or {"phase": "not begun"})["phase"]
+        time.sleep(dice.random() * self.phase_s.get(phase, 0))
+        state = self.state(self.broker.heard, since) or {"phase": "not begun"}
         left = self.board.cut(dice)
         since = self.mark()
         booted = self.board.start()
@@ -268,5 +271,5 @@ class Checks:
         if broken:
             raise Failed(f"the file system: {broken[:300]}")
         self.committed = version
-        return (f"in {phase}; {left}; a shell after {booted:.0f} s, {first} observed after {back:.0f} s; "
+        return (f"in {state['phase']}; {left}; a shell after {booted:.0f} s, {first} observed after {back:.0f} s; "
                 f"{version} committed in the end")
