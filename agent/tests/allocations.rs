@@ -5,10 +5,12 @@ use std::backtrace::Backtrace;
 use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 mod rig;
 
-use rig::{Rig, generation};
+use rig::{Rig, batched};
+use vedette::pipeline::batch::Batch;
 
 thread_local! {
     /// Set in the test's own thread, which may allocate as it likes.
@@ -71,14 +73,16 @@ const COUNTED: u64 = 100;
 /// allocates when it waits in a channel for the first time (the standard library's place to wait) is in one.
 const WINDOWS: u64 = 6;
 
-/// Runs frames of `format` through `engine` and returns what was allocated in the steady state: in the best of
+/// Runs frames of `format` through `engine`, those of `cameras` together, and returns what was allocated in the steady state: in the best of
 /// [`WINDOWS`] windows that follow each other.
-fn allocations(format: &str, engine: &str, more: &str) -> u64 {
+fn allocations(format: &str, engine: &str, more: &str, cameras: usize) -> u64 {
     EXEMPT.set(true);
     let source = format!(
         "kind = 'pattern'\nwidth = 320\nheight = 180\nformat = '{format}'\npace = 'free'\nseed = 3\ncut = 0\n"
     );
-    let rig = Rig::start(&source, generation(engine, "1.0.0"), 8, more);
+    let batch = Batch { max: cameras, delay: Duration::from_millis(5) };
+    let first = batched(engine, "1.0.0", cameras, batch);
+    let rig = Rig::start_all(&vec![source.as_str(); cameras], first, 8, more);
     let inferred = |rig: &Rig| rig.health.summary().inferred;
     rig.until("the warm-up", |rig| inferred(rig) >= WARM_UP);
     let mut fewest = u64::MAX;
@@ -133,15 +137,20 @@ kind = 'moved'
 fn the_steady_state_allocates_nothing() {
     let onnxruntime = "kind = 'onnxruntime'\nproviders = ['cpu']\nthreads = 1\n";
     let shadow = "kind = 'shadow'\nlatency_us = 500\n";
-    for (format, engine, more) in [
-        ("nv12", onnxruntime, ""),
-        ("nv12", onnxruntime, WATCHED),
-        ("rgb", onnxruntime, ""),
-        ("mjpeg", onnxruntime, ""),
-        ("nv12", shadow, ""),
+    for (format, engine, more, cameras) in [
+        ("nv12", onnxruntime, "", 1),
+        ("nv12", onnxruntime, WATCHED, 1),
+        ("rgb", onnxruntime, "", 1),
+        ("mjpeg", onnxruntime, "", 1),
+        ("nv12", shadow, "", 1),
+        ("nv12", onnxruntime, "", 2),
+        ("nv12", shadow, WATCHED, 3),
     ] {
-        let count = allocations(format, engine, more);
+        let count = allocations(format, engine, more, cameras);
         let whence = WHENCE.lock().unwrap();
-        assert_eq!(count, 0, "{format} through {engine}, the last of them from {whence:#?}");
+        assert_eq!(
+            count, 0,
+            "{format} of {cameras} through {engine}, the last of them from {whence:#?}"
+        );
     }
 }

@@ -67,6 +67,23 @@ fn a_lane_is_filled_run_and_read_again_and_again() {
 }
 
 #[test]
+fn a_run_of_the_first_items_reads_and_gives_those_and_no_others() {
+    let mut lane = open(&onnx::doubler(F32)).lane_up_to(4).unwrap();
+    let each = 3 * 8 * 8;
+    for items in [4, 1, 3, 2, 4] {
+        if let ElementsMut::F32(x) = lane.input_mut(0).unwrap() {
+            assert_eq!(x.len(), 4 * each);
+            x.chunks_exact_mut(each).zip([1.0, 2.0, 3.0, 4.0]).for_each(|(x, n)| x.fill(n));
+        }
+        lane.run_first(items).unwrap();
+        assert_eq!(lane.output(0).unwrap().shape, [items, 3, 8, 8]);
+        let all = [2.0, 4.0, 6.0, 8.0].map(|n| vec![n; each]).concat();
+        assert_eq!(floats(&*lane, 0), all[..items * each]);
+        assert_eq!(lane.input(0).unwrap().shape, [4, 3, 8, 8]);
+    }
+}
+
+#[test]
 fn two_lanes_of_one_engine_do_not_share_buffers() {
     let engine = open(&onnx::identity());
     let mut lanes = [engine.lane(1).unwrap(), engine.lane(3).unwrap()];

@@ -96,6 +96,24 @@ fn a_load_that_nothing_would_lower_is_refused() -> Result<()> {
 }
 
 #[test]
+fn a_batch_for_a_model_that_takes_one_frame_at_a_time_is_refused_with_what_to_do() -> Result<()> {
+    let folder = Folder::new()?;
+    let path = "path = 'brightness'\n";
+    let batched = format!("{path}batch_max = 4\nbatch_delay_ms = 5\n");
+    let config = good(&folder)?.replacen(path, &batched, 1);
+    let refused = check(&folder, &config)?;
+    assert_eq!(refused.code, Some(78));
+    for word in ["batch_max", "takes one frame at a time", "[1, 3, ", "export it with a free"] {
+        assert!(refused.log.contains(word), "no `{word}` in {}", refused.log);
+    }
+    let shapes = bench::shapes()? + "batch_max = 4\n";
+    let several = bench::pipeline("gate", "shapes", bench::TEN_A_SECOND, "sinks = [\"console\"]");
+    let ended = check(&folder, &(good(&folder)? + &shapes + &several))?;
+    assert_eq!(ended.code, Some(0), "{}", ended.log);
+    Ok(())
+}
+
+#[test]
 fn a_missing_configuration_is_named() -> Result<()> {
     let folder = Folder::new()?;
     let ended = Launch::test(&folder, &["run", "--config", "missing.toml"])?

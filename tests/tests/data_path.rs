@@ -99,6 +99,38 @@ fn two_pipelines_with_one_model_share_one_engine() -> Result<()> {
     Ok(())
 }
 
+#[test]
+fn cameras_that_share_runs_of_a_model_are_each_told_all_of_their_own_frames() -> Result<()> {
+    let bench = Bench::new()?;
+    let of = |width: u32| {
+        format!("kind = \"pattern\", width = {width}, height = 240, pace = \"free\", frames = 30")
+    };
+    let cameras = [("door", 320), ("yard", 400), ("gate", 240)];
+    let mut config = bench::shapes()? + "batch_max = 3\nbatch_delay_ms = 100\n";
+    for (name, width) in cameras {
+        config += &bench::pipeline(name, "shapes", &of(width), "");
+    }
+    let ended = bench.start(&config)?.wait_exit(PATIENCE)?;
+    assert_eq!(ended.code, Some(0), "{}", ended.log);
+
+    let heard = bench.goodbye()?;
+    let mut told = Vec::new();
+    for (name, width_px) in cameras {
+        let seen = observations(&heard, &bench.topics, name)?;
+        unbroken(&seen)?;
+        every_frame(&seen)?;
+        assert_eq!(seen.len(), 30);
+        assert!(seen.iter().all(|one| one.frame.width_px == width_px));
+        assert!(seen.iter().any(|one| !one.detections.is_empty()), "nothing was found in {name}");
+        told.push(seen);
+    }
+    // Who shared a run was inferred in the same time, to the digit.
+    let times = |one: usize| told[one].iter().map(|seen| seen.timings.inference_ms.to_bits());
+    let shared = times(0).filter(|time| times(1).any(|other| other == *time)).count();
+    assert!(shared > 5, "only {shared} of 30 frames shared a run");
+    Ok(())
+}
+
 /// Replays the pictures in the folder `pictures`, each once, and returns how bright each one is.
 fn brightness_of_pictures(bench: &Bench) -> Result<(Vec<f32>, String)> {
     let model = bench::brightness(&bench.folder, BRIGHTNESS, &onnx::brightness(13))?;

@@ -7,12 +7,15 @@ use wire::EngineInfo;
 
 use crate::commands::{Facts, ReadFacts};
 use crate::config::Config;
+use crate::config::checked::ModelConfig;
 use crate::config::section::{Mistake, Mistakes};
 use crate::hw::heap;
 use crate::model::ModelFolder;
-use crate::pipeline::engine::{EngineError, EngineReport};
+use crate::pipeline::batch::Batch;
+use crate::pipeline::engine::{EngineError, EngineReport, Signature};
 use crate::pipeline::postprocess::{ModelFacts, PostprocessError, PostprocessSpec};
 use crate::pipeline::preprocess::{Prepare, Preprocess, PreprocessError, Windows};
+use crate::pipeline::shape::takes_batches;
 use crate::pipeline::worker::{Build, Fitting, Generation, ModelId, Swap};
 use crate::supervisor::Failure;
 
@@ -213,10 +216,26 @@ pub(super) fn open(made: &Made, cache: &Path) -> Result<Generation, BuildError> 
         version: folder.version.as_str().into(),
         sha256: folder.sha256.as_str().into(),
     };
-    let generation = Generation::new(id, engine, folder.input, fittings)
+    let batch = together(model, engine.signature(), fittings.len());
+    let generation = Generation::batched(id, engine, folder.input, fittings, batch)
         .map_err(|source| BuildError::Engine { model: name(), source })?;
     heap::give_back();
     Ok(generation)
+}
+
+/// How the frames of so many pipelines go together: as configured, where this model takes several. The configured one
+/// does; a release may not, and is no worse for it.
+fn together(model: &ModelConfig, signature: &Signature, pipelines: usize) -> Batch {
+    let batch = Batch { max: model.batch.max.min(pipelines.max(1)), ..model.batch };
+    if batch.max > 1 && !takes_batches(signature) {
+        tracing::warn!(
+            model = model.name,
+            batch_max = model.batch.max,
+            "this release takes one frame at a time: its pipelines have runs of their own"
+        );
+        return Batch::ALONE;
+    }
+    batch
 }
 
 /// What makes the tensors of the model in `folder`, which has a picture or a window.

@@ -105,7 +105,7 @@ fn facts(made: &Made) -> String {
     let model = &made.config.models[made.model];
     // While a release runs, the configured folder is not what would be loaded.
     let folder = made.folder.is_none().then_some(&model.folder);
-    format!("{:?} {folder:?} {postprocesses:?}", model.engine)
+    format!("{:?} {:?} {folder:?} {postprocesses:?}", model.engine, model.batch)
 }
 
 /// What differs and cannot be taken without a restart.

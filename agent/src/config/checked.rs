@@ -16,8 +16,10 @@ use crate::kinds;
 use crate::model::ModelFolder;
 use crate::mqtt::MqttSettings;
 use crate::pipeline::analysis::AnalysisSettings;
+use crate::pipeline::batch::Batch;
 use crate::pipeline::engine::EngineSpec;
 use crate::pipeline::postprocess::PostprocessSpec;
+use crate::pipeline::shape::takes_batches;
 use crate::pipeline::sink::SinkSpec;
 use crate::pipeline::source::SourceSpec;
 use crate::telemetry::TelemetrySettings;
@@ -75,6 +77,8 @@ pub struct ModelConfig {
     pub engine: Box<dyn EngineSpec>,
     /// The model whose releases it takes; the folder is then what runs until the first one is committed.
     pub release: Option<String>,
+    /// How frames of several pipelines go together.
+    pub batch: Batch,
 }
 
 /// A configured pipeline.
@@ -326,6 +330,7 @@ fn models(top: &Section<'_>, update: bool, mistakes: &Mistakes) -> Named<ModelCo
                 None
             })
         };
+        let batch = batch(&section, folder.as_ref());
         let release = section.text("release");
         match &release {
             Some(release) if !is_name(release) => {
@@ -345,10 +350,29 @@ fn models(top: &Section<'_>, update: bool, mistakes: &Mistakes) -> Named<ModelCo
             folder,
             engine,
             release,
+            batch,
         });
         models.push((name.to_owned(), model));
     }
     models
+}
+
+/// How frames of several pipelines go together in runs of the model in `folder`, which must take several.
+fn batch(section: &Section<'_>, folder: Option<&ModelFolder>) -> Batch {
+    let batch = Batch::read(section);
+    let signature = folder.map(|folder| &folder.signature);
+    if let Some(signature) = signature.filter(|own| batch.max > 1 && !takes_batches(own)) {
+        let all: Vec<String> =
+            signature.inputs.iter().chain(&signature.outputs).map(ToString::to_string).collect();
+        section.mistake(
+            "batch_max",
+            format!(
+                "the model takes one frame at a time: {}; export it with a free first extent in every input and output, by one name, or leave `batch_max` out",
+                all.join(", ")
+            ),
+        );
+    }
+    batch
 }
 
 fn sinks(top: &Section<'_>, mqtt: bool) -> Named<SinkConfig> {

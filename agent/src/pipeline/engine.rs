@@ -118,6 +118,14 @@ pub trait Engine: Send + Sync {
     /// [`EngineError::Shape`] where the model's batch is fixed to another number or another dimension is free.
     fn lane(&self, batch: usize) -> Result<Box<dyn Lane>, EngineError>;
 
+    /// New buffers for runs of one to `most` items, by [`Lane::run_first`].
+    ///
+    /// # Errors
+    /// As [`Engine::lane`].
+    fn lane_up_to(&self, most: usize) -> Result<Box<dyn Lane>, EngineError> {
+        self.lane(most)
+    }
+
     /// Runs the model once on `inputs`, which are all of its inputs in the signature's order, of any extents that the
     /// graph takes; returns those `outputs`. For requests: a frame has a lane.
     ///
@@ -157,6 +165,16 @@ pub trait Lane: Send {
     /// # Errors
     /// [`EngineError::Run`] or [`EngineError::Lost`].
     fn run(&mut self) -> Result<(), EngineError>;
+
+    /// Runs the model once on the first `items` of the inputs' batch. What the outputs have for others means nothing.
+    /// This one runs all of them; a lane of [`Engine::lane_up_to`] may do less.
+    ///
+    /// # Errors
+    /// As [`Lane::run`].
+    fn run_first(&mut self, items: usize) -> Result<(), EngineError> {
+        let _ = items;
+        self.run()
+    }
 
     /// Output `index` of the last run; `None` before the first, or where there is no such output.
     fn output(&self, index: usize) -> Option<View<'_>>;

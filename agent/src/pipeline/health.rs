@@ -32,6 +32,7 @@ pub struct Health {
     replaced: AtomicU64,
     skipped: [AtomicU64; 3],
     failed: AtomicU64,
+    shared: AtomicU64,
     reopened: AtomicU64,
     ended: AtomicBool,
     began: Instant,
@@ -124,6 +125,8 @@ pub struct Counts {
     pub skipped: u64,
     /// Frames that could not be understood or inferred.
     pub failed: u64,
+    /// Frames whose run was one with frames of other pipelines.
+    pub shared: u64,
     /// How often the source or the engine was opened again.
     pub reopened: u64,
 }
@@ -165,6 +168,7 @@ impl Default for Health {
             replaced: AtomicU64::new(0),
             skipped: [const { AtomicU64::new(0) }; 3],
             failed: AtomicU64::new(0),
+            shared: AtomicU64::new(0),
             reopened: AtomicU64::new(0),
             ended: AtomicBool::new(false),
             began: Instant::now(),
@@ -328,6 +332,11 @@ impl Health {
         self.retries.load(Ordering::Relaxed) && self.retries.swap(false, Ordering::Relaxed)
     }
 
+    /// A frame's run is one with frames of other pipelines.
+    pub fn shared(&self) {
+        self.shared.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// The source or the engine was opened again.
     pub fn reopened(&self) {
         self.reopened.fetch_add(1, Ordering::Relaxed);
@@ -343,6 +352,7 @@ impl Health {
             replaced: read(&self.replaced),
             skipped: self.skipped.iter().map(read).sum(),
             failed: read(&self.failed),
+            shared: read(&self.shared),
             reopened: read(&self.reopened),
         }
     }

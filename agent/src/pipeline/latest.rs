@@ -3,17 +3,26 @@
 //! Frames are swapped, never copied and never allocated: one is with the camera, one in the mailbox, one with
 //! the engine. All mailboxes of one engine lie on one desk, so that its thread can wait for any of them and
 //! take the most urgent: the frame whose successor is due first. A camera with a low rate is not starved,
-//! because its frame's deadline comes nearer while those of a fast camera keep moving away.
+//! because its frame's deadline comes nearer while those of a fast camera keep moving away. Once frames are replaced
+//! unseen the engine cannot serve all of them, and the camera that was served longest ago is next
+//! (`where_not_all_can_be_served_each_has_its_turn`).
+//!
+//! Where the engine takes several frames at once, those that are here go together, one of each pipeline. They wait
+//! for others only while a camera's next frame is to be expected within the time that is left.
 //!
 //! **Invariant:** a frame that is taken is the newest of its pipeline (`the_newest_frame_wins`).
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::batch::Batch;
 use super::frame::Frame;
 
 /// Deadline of a frame whose source has no rate of its own.
 const PERIOD_UNKNOWN: Duration = Duration::from_millis(33);
+
+/// A camera's frame may come by this part of its period earlier than the one before it did.
+const JITTER: u32 = 8;
 
 /// The mailboxes of one engine.
 #[derive(Debug)]
@@ -28,6 +37,8 @@ pub struct Desk {
 #[derive(Debug)]
 struct State {
     boxes: Vec<Mailbox>,
+    /// How many frames were taken.
+    turns: u64,
     closed: bool,
     poked: bool,
     /// The engine is being made anew: nobody takes frames, and all is well.
@@ -40,6 +51,12 @@ struct Mailbox {
     fresh: bool,
     /// Since when a frame, this one or one that it replaced, lies here untaken.
     since: Option<Instant>,
+    /// Whether this frame replaced one that nobody took.
+    late: bool,
+    /// At which turn of the engine a frame was taken last.
+    turn: u64,
+    /// When a frame was posted last.
+    last: Option<Instant>,
     open: bool,
     period: Duration,
     patient: bool,
@@ -48,16 +65,22 @@ struct Mailbox {
     replaced: u64,
 }
 
+/// A frame that was taken, and whose it is.
+#[derive(Debug, Default)]
+pub struct Picked {
+    /// The frame.
+    pub frame: Frame,
+    /// Which mailbox it lay in.
+    pub index: usize,
+    /// Frames that this mailbox lost to newer ones since the start.
+    pub replaced: u64,
+}
+
 /// What [`Desk::take`] came back with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Taken {
-    /// A frame of this mailbox, of which so many were replaced unseen so far.
-    Frame {
-        /// Which mailbox.
-        index: usize,
-        /// Frames lost to newer ones since the start.
-        replaced: u64,
-    },
+    /// So many frames, each of another pipeline.
+    Frames(usize),
     /// No frame, but somebody has news for the engine.
     Poked,
     /// No frame and never again one: every source ended, or the desk was closed and emptied.
@@ -73,6 +96,9 @@ impl Desk {
             frame: Frame::default(),
             fresh: false,
             since: None,
+            late: false,
+            turn: 0,
+            last: None,
             open: true,
             period: rate
                 .and_then(|rate| Duration::try_from_secs_f64(1.0 / rate).ok())
@@ -83,7 +109,13 @@ impl Desk {
         };
         let boxes = rates_hz.iter().map(mailbox).collect();
         Self {
-            state: Mutex::new(State { boxes, closed: false, poked: false, excused: false }),
+            state: Mutex::new(State {
+                boxes,
+                turns: 0,
+                closed: false,
+                poked: false,
+                excused: false,
+            }),
             posted: Condvar::new(),
             taken: Condvar::new(),
         }
@@ -112,44 +144,35 @@ impl Desk {
         if state.closed {
             return false;
         }
-        let mailbox = &mut state.boxes[index];
-        mailbox.replaced += u64::from(mailbox.fresh);
-        mailbox.fresh = true;
-        mailbox.since.get_or_insert_with(Instant::now);
-        std::mem::swap(&mut mailbox.frame, frame);
+        state.boxes[index].put(frame, Instant::now());
         self.posted.notify_one();
         true
     }
 
-    /// Swaps the most urgent frame into `frame`; blocks until there is one.
+    /// Swaps the most urgent frames into `picked`, as many as fit, are here, and go together by `batch`; blocks until
+    /// there is one.
     #[must_use]
-    pub fn take(&self, frame: &mut Frame) -> Taken {
+    pub fn take(&self, picked: &mut [Picked], batch: Batch) -> Taken {
+        let batch = Batch { max: batch.max.min(picked.len()), ..batch };
         let mut state = self.lock();
         loop {
             if std::mem::take(&mut state.poked) {
                 return Taken::Poked;
             }
-            let urgent = state
-                .boxes
-                .iter()
-                .enumerate()
-                .filter(|(_, mailbox)| mailbox.fresh)
-                .min_by_key(|(_, mailbox)| deadline(mailbox))
-                .map(|(index, _)| index);
-            if let Some(index) = urgent {
-                let mailbox = &mut state.boxes[index];
-                mailbox.fresh = false;
-                mailbox.since = None;
-                std::mem::swap(&mut mailbox.frame, frame);
-                let replaced = mailbox.replaced;
-                self.taken.notify_all();
-                return Taken::Frame { index, replaced };
+            if !state.boxes.iter().any(|mailbox| mailbox.fresh) {
+                if state.closed || state.boxes.iter().all(|mailbox| !mailbox.open) {
+                    return Taken::Closed;
+                }
+                state = self.posted.wait(state).unwrap_or_else(PoisonError::into_inner);
+                continue;
             }
-            if state.closed || state.boxes.iter().all(|mailbox| !mailbox.open) {
-                return Taken::Closed;
-            }
-            state = self.posted.wait(state).unwrap_or_else(PoisonError::into_inner);
+            let Some(left) = state.waits(batch, Instant::now) else { break };
+            let waited = self.posted.wait_timeout(state, left);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
+        let count = state.pick(picked);
+        self.taken.notify_all();
+        Taken::Frames(count)
     }
 
     /// How long a frame has been waiting for the engine at `now`; nothing while the engine is excused.
@@ -196,9 +219,66 @@ impl Desk {
     }
 }
 
-/// When the successor of a mailbox's frame is due.
-fn deadline(mailbox: &Mailbox) -> Instant {
-    mailbox.frame.captured + mailbox.period
+impl State {
+    /// How long those that are fresh wait for others to go with them; `None`: they go.
+    fn waits(&self, batch: Batch, now: impl Fn() -> Instant) -> Option<Duration> {
+        if batch.max < 2 {
+            return None;
+        }
+        let now = now();
+        let fresh = self.boxes.iter().filter(|mailbox| mailbox.fresh);
+        let first = fresh.clone().filter_map(|mailbox| mailbox.since).min()?;
+        let until = first + batch.delay;
+        let full = self.closed
+            || fresh.count() >= batch.max
+            || !self.boxes.iter().any(|mailbox| mailbox.is_expected(now, until));
+        batch.waits(full, now.saturating_duration_since(first))
+    }
+
+    /// Swaps the most urgent of the fresh frames into `picked`. How many.
+    fn pick(&mut self, picked: &mut [Picked]) -> usize {
+        let late = self.boxes.iter().any(|mailbox| mailbox.fresh && mailbox.late);
+        let urgency = |mailbox: &Mailbox| (if late { mailbox.turn } else { 0 }, mailbox.deadline());
+        let mut count = 0;
+        for place in picked {
+            let fresh = self.boxes.iter_mut().enumerate().filter(|(_, mailbox)| mailbox.fresh);
+            let Some((index, mailbox)) = fresh.min_by_key(|(_, mailbox)| urgency(mailbox)) else {
+                break;
+            };
+            self.turns += 1;
+            (mailbox.turn, mailbox.late) = (self.turns, false);
+            mailbox.fresh = false;
+            mailbox.since = None;
+            std::mem::swap(&mut mailbox.frame, &mut place.frame);
+            (place.index, place.replaced) = (index, mailbox.replaced);
+            count += 1;
+        }
+        count
+    }
+}
+
+impl Mailbox {
+    fn put(&mut self, frame: &mut Frame, now: Instant) {
+        self.replaced += u64::from(self.fresh);
+        self.since.get_or_insert(now);
+        self.late = self.fresh;
+        self.fresh = true;
+        self.last = Some(now);
+        std::mem::swap(&mut self.frame, frame);
+    }
+
+    /// When the successor of its frame is due.
+    fn deadline(&self) -> Instant {
+        self.frame.captured + self.period
+    }
+
+    /// Whether a frame is to be expected before `until`: for a whole period after it was due, and no longer. Who waits
+    /// for its frame to be taken has the next one at once.
+    fn is_expected(&self, now: Instant, until: Instant) -> bool {
+        let Some(last) = self.last.filter(|_| self.open && !self.fresh) else { return false };
+        let early = if self.patient { self.period } else { self.period / JITTER };
+        last + self.period <= until + early && now < last + 2 * self.period
+    }
 }
 
 #[cfg(test)]
@@ -215,15 +295,20 @@ mod tests {
         })
     }
 
+    /// What is taken: its mailbox, its number, and how many it replaced.
+    fn take(desk: &Desk) -> (usize, u64, u64) {
+        let mut picked = [Picked::default()];
+        assert_eq!(desk.take(&mut picked, Batch::ALONE), Taken::Frames(1));
+        (picked[0].index, picked[0].frame.seq, picked[0].replaced)
+    }
+
     #[test]
     fn the_newest_frame_wins() {
         let (desk, post) = desk(&[Some(30.0)]);
         for seq in 0..3 {
             post(&desk, 0, seq, seq);
         }
-        let mut frame = Frame::default();
-        assert_eq!(desk.take(&mut frame), Taken::Frame { index: 0, replaced: 2 });
-        assert_eq!(frame.seq, 2);
+        assert_eq!(take(&desk), (0, 2, 2));
     }
 
     #[test]
@@ -232,8 +317,7 @@ mod tests {
             let (desk, post) = desk(&[Some(1.0), Some(30.0)]);
             post(&desk, 0, 0, slow_at_ms);
             post(&desk, 1, 0, fast_at_ms);
-            let taken = desk.take(&mut Frame::default());
-            assert_eq!(taken, Taken::Frame { index: first, replaced: 0 }, "{fast_at_ms}");
+            assert_eq!(take(&desk), (first, 0, 0), "{fast_at_ms}");
         }
     }
 
@@ -249,7 +333,7 @@ mod tests {
         assert_eq!(desk.waits(later()), Duration::ZERO);
         desk.excuse(false);
         assert!(desk.waits(later()) >= Duration::from_secs(60));
-        assert!(matches!(desk.take(&mut Frame::default()), Taken::Frame { .. }));
+        take(&desk);
         assert_eq!(desk.waits(later()), Duration::ZERO);
     }
 
@@ -264,9 +348,9 @@ mod tests {
                 }
                 desk.end(0);
             });
-            let (mut frame, mut seen) = (Frame::default(), Vec::new());
-            while let Taken::Frame { .. } = desk.take(&mut frame) {
-                seen.push(frame.seq);
+            let (mut picked, mut seen) = ([Picked::default()], Vec::new());
+            while let Taken::Frames(_) = desk.take(&mut picked, Batch::ALONE) {
+                seen.push(picked[0].frame.seq);
             }
             seen
         });
@@ -287,7 +371,7 @@ mod tests {
         let (mut desk, post) = desk_of_one();
         desk.set_lenient(0, Duration::from_millis(1));
         (0..3).for_each(|seq| post(&desk, 0, seq, seq));
-        assert_eq!(desk.take(&mut Frame::default()), Taken::Frame { index: 0, replaced: 2 });
+        assert_eq!(take(&desk), (0, 2, 2));
     }
 
     fn desk_of_one() -> (Desk, impl Fn(&Desk, usize, u64, u64)) {
@@ -301,8 +385,8 @@ mod tests {
         desk.close();
         let mut frame = Frame::default();
         assert!(!desk.post(1, &mut frame));
-        assert_eq!(desk.take(&mut frame), Taken::Frame { index: 0, replaced: 0 });
-        assert_eq!(desk.take(&mut frame), Taken::Closed);
+        assert_eq!(take(&desk), (0, 7, 0));
+        assert_eq!(desk.take(&mut [Picked::default()], Batch::ALONE), Taken::Closed);
     }
 
     #[test]
@@ -310,8 +394,116 @@ mod tests {
         let (desk, post) = desk(&[Some(30.0)]);
         post(&desk, 0, 0, 0);
         desk.poke();
-        let mut frame = Frame::default();
-        assert_eq!(desk.take(&mut frame), Taken::Poked);
-        assert_eq!(desk.take(&mut frame), Taken::Frame { index: 0, replaced: 0 });
+        assert_eq!(desk.take(&mut [Picked::default()], Batch::ALONE), Taken::Poked);
+        assert_eq!(take(&desk), (0, 0, 0));
+    }
+
+    /// What is taken where up to `max` go together: the mailboxes.
+    fn together(desk: &Desk, max: usize, delay: Duration) -> Vec<usize> {
+        let mut picked: Vec<Picked> = (0..max).map(|_| Picked::default()).collect();
+        match desk.take(&mut picked, Batch { max, delay }) {
+            Taken::Frames(count) => picked[..count].iter().map(|one| one.index).collect(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Longer than any test.
+    const LONG: Duration = Duration::from_secs(600);
+
+    #[test]
+    fn those_that_are_here_go_together_the_most_urgent_first_and_no_more_than_fit() {
+        let (desk, post) = desk(&[Some(30.0); 4]);
+        for (index, at_ms) in [(0, 30), (1, 20), (2, 10), (3, 0)] {
+            post(&desk, index, 0, at_ms);
+        }
+        assert_eq!(together(&desk, 3, LONG), [3, 2, 1]);
+        // The others had their turn just now: nothing is to be expected of them within a millisecond.
+        assert_eq!(together(&desk, 3, Duration::from_millis(1)), [0]);
+    }
+
+    #[test]
+    fn who_never_gave_a_frame_or_has_ended_is_not_waited_for() {
+        let (desk, post) = desk(&[Some(30.0), Some(30.0), Some(30.0)]);
+        post(&desk, 0, 0, 0);
+        assert_eq!(together(&desk, 3, LONG), [0]);
+        (0..2).for_each(|index| post(&desk, index, 1, 0));
+        assert_eq!(together(&desk, 2, LONG), [0, 1]);
+        desk.end(1);
+        post(&desk, 0, 2, 0);
+        assert_eq!(together(&desk, 3, LONG), [0]);
+    }
+
+    #[test]
+    fn a_frame_is_expected_from_a_little_before_it_is_due_until_a_period_after() {
+        let now = Instant::now();
+        let ms = |count: u64| now + Duration::from_millis(count);
+        let mut mailbox = Desk::new(&[Some(10.0)]).state.into_inner().unwrap().boxes.remove(0);
+        assert!(!mailbox.is_expected(now, ms(1000)), "it never gave one");
+        mailbox.put(&mut Frame::default(), now);
+        assert!(!mailbox.is_expected(now, ms(1000)), "it is here");
+        (mailbox.fresh, mailbox.since) = (false, None);
+        for (at, until, expected) in
+            [(0, 80, false), (0, 90, true), (95, 105, true), (199, 210, true), (200, 210, false)]
+        {
+            assert_eq!(mailbox.is_expected(ms(at), ms(until)), expected, "{at} {until}");
+        }
+    }
+
+    #[test]
+    fn a_frame_waits_for_one_that_is_expected_and_goes_with_it() {
+        let (desk, post) = desk(&[Some(0.01), Some(0.01)]);
+        (0..2).for_each(|index| post(&desk, index, 0, 0));
+        assert_eq!(together(&desk, 2, LONG), [0, 1]);
+        post(&desk, 0, 1, 500);
+        let taken = std::thread::scope(|scope| {
+            let taken = scope.spawn(|| together(&desk, 2, LONG));
+            post(&desk, 1, 1, 500);
+            taken.join().unwrap()
+        });
+        assert_eq!(taken, [0, 1]);
+    }
+
+    #[test]
+    fn whoever_does_not_come_is_waited_for_no_longer_than_the_delay() {
+        let (desk, post) = desk(&[Some(40.0), Some(40.0)]);
+        (0..2).for_each(|index| post(&desk, index, 0, 0));
+        assert_eq!(together(&desk, 2, LONG), [0, 1]);
+        // By its rate the first is expected within the delay.
+        let began = Instant::now();
+        post(&desk, 1, 1, 0);
+        assert_eq!(together(&desk, 2, Duration::from_millis(30)), [1]);
+        assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+    }
+
+    #[test]
+    fn a_desk_that_is_closed_or_poked_waits_for_nobody() {
+        let (desk, post) = desk(&[Some(0.01), Some(0.01)]);
+        (0..2).for_each(|index| post(&desk, index, 0, 0));
+        assert_eq!(together(&desk, 2, LONG), [0, 1]);
+        post(&desk, 0, 1, 0);
+        desk.poke();
+        let batch = Batch { max: 2, delay: LONG };
+        let mut picked = [Picked::default(), Picked::default()];
+        assert_eq!(desk.take(&mut picked, batch), Taken::Poked);
+        desk.close();
+        assert_eq!(together(&desk, 2, LONG), [0]);
+    }
+
+    #[test]
+    fn where_not_all_can_be_served_each_has_its_turn() {
+        // Four cameras in step, and an engine that takes some frames only at every second of theirs.
+        for max in [1, 2, 3] {
+            let (desk, post) = desk(&[Some(30.0); 4]);
+            let mut served = [0_u32; 4];
+            for round in 0..120_u64 {
+                (0..4).for_each(|index| post(&desk, index, round, 33 * round));
+                if round % 2 == 1 {
+                    let taken = together(&desk, max, Duration::ZERO);
+                    taken.into_iter().for_each(|index| served[index] += 1);
+                }
+            }
+            let (least, most) = (served.iter().min().unwrap(), served.iter().max().unwrap());
+            assert!(most - least <= 1 && *least > 0, "{max}: {served:?}");
+        }
     }
 }

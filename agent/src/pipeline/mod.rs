@@ -3,6 +3,7 @@
 //! Nothing here knows that models are updated, and nothing here waits for a network.
 
 pub mod analysis;
+pub mod batch;
 pub mod capture;
 pub mod door;
 pub mod draw;

@@ -104,6 +104,19 @@ fn output(spec: &TensorSpec, named: &BTreeMap<&str, usize>) -> Option<Vec<usize>
     bytes(spec.element, &found).map(|_| found)
 }
 
+/// Whether every input and output counts items in its first extent, by one name. Extents without a name may each be
+/// another.
+#[must_use]
+pub fn takes_batches(signature: &Signature) -> bool {
+    let first = |dims: &[Dim]| match dims.first() {
+        Some(Dim::Free(name)) if !name.is_empty() => Some(name.clone()),
+        _ => None,
+    };
+    let mut tensors = signature.inputs.iter().chain(&signature.outputs);
+    let Some(name) = tensors.next().and_then(|spec| first(&spec.dims)) else { return false };
+    tensors.all(|spec| first(&spec.dims).as_ref() == Some(&name))
+}
+
 /// Bytes of a tensor; `None` above [`TENSOR_BYTES_MAX`].
 #[must_use]
 pub fn bytes(element: Element, shape: &[usize]) -> Option<usize> {
@@ -225,6 +238,25 @@ mod tests {
         }
         assert_eq!(extents(&signature(&["a:f32:256,3"], &[]), 1).unwrap().inputs, [[256, 3]]);
         assert_eq!(extents(&signature(&["a:f32:4,3,8,8"], &[]), 4).unwrap().inputs, [[4, 3, 8, 8]]);
+    }
+
+    #[test]
+    fn only_extents_of_one_name_are_a_batch() {
+        for (input, output, batches) in [
+            ("a:f32:n,3", "o:f32:n", true),
+            ("a:f32:n,3", "o:f32:m", false),
+            ("a:f32:n,3", "o:f32:1", false),
+            ("a:f32:1,3", "o:f32:1", false),
+            ("a:f32:", "o:f32:n", false),
+        ] {
+            assert_eq!(takes_batches(&signature(&[input], &[output])), batches, "{input} {output}");
+        }
+        let mut unnamed = signature(&["a:f32:n,3"], &["o:f32:n"]);
+        for spec in unnamed.inputs.iter_mut().chain(&mut unnamed.outputs) {
+            spec.dims[0] = Dim::Free(String::new());
+        }
+        assert!(!takes_batches(&unnamed));
+        assert!(!takes_batches(&Signature::default()));
     }
 
     #[test]

@@ -175,3 +175,21 @@ pub enum ElementsMut<'a> {
     /// Signed bytes.
     I8(&'a mut [i8]),
 }
+
+impl ElementsMut<'_> {
+    /// Those of item `item`, where they are those of `items` one after the other. `None` where there is no such item.
+    #[must_use]
+    pub fn item(self, item: usize, items: usize) -> Option<Self> {
+        fn part<T>(all: &mut [T], item: usize, items: usize) -> Option<&mut [T]> {
+            let each = all.len().checked_div(items)?;
+            let begin = item.checked_mul(each)?;
+            all.get_mut(begin..begin.checked_add(each)?)
+        }
+        Some(match self {
+            Self::F32(all) => ElementsMut::F32(part(all, item, items)?),
+            Self::F16(all) => ElementsMut::F16(part(all, item, items)?),
+            Self::U8(all) => ElementsMut::U8(part(all, item, items)?),
+            Self::I8(all) => ElementsMut::I8(part(all, item, items)?),
+        })
+    }
+}

@@ -1,5 +1,6 @@
-//! A whole data path in this process: a pattern source, the shapes model on the real ONNX Runtime, one queue.
+//! A whole data path in this process: pattern sources, the shapes model on the real ONNX Runtime, a queue for each.
 
+#![allow(dead_code, clippy::allow_attributes, reason = "each test file uses a part of it")]
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test stops at the first surprise")]
 #![expect(unreachable_pub, reason = "one rig for several tests")]
 
@@ -15,7 +16,9 @@ use vedette::hw::ort::Runtime;
 use vedette::kinds;
 use vedette::model::ModelFolder;
 use vedette::pipeline::analysis::{Analysis, AnalysisSettings};
+use vedette::pipeline::batch::Batch;
 use vedette::pipeline::capture::Capture;
+use vedette::pipeline::door::Door;
 use vedette::pipeline::engine::Engine;
 use vedette::pipeline::frame::Frame;
 use vedette::pipeline::health::Health;
@@ -24,15 +27,19 @@ use vedette::pipeline::lookout::Lookout;
 use vedette::pipeline::postprocess::ModelFacts;
 use vedette::pipeline::preprocess::Preprocess;
 use vedette::pipeline::sink::Queue;
+use vedette::pipeline::source::SourceSpec;
 use vedette::pipeline::worker::{Fitting, Generation, ModelId, Seat, Swap, Worker};
 use vedette::said::Said;
 use vedette::stop::Stop;
 
 /// A data path that runs.
 pub struct Rig {
-    queue: Arc<Queue>,
+    queues: Vec<Arc<Queue>>,
     swap: Swap,
+    /// That of the first pipeline.
     pub health: Arc<Health>,
+    pub healths: Vec<Arc<Health>>,
+    pub doors: Vec<Arc<Door>>,
     stop: Stop,
     desk: Arc<Desk>,
     threads: Vec<JoinHandle<()>>,
@@ -63,6 +70,11 @@ fn watch(text: &str) -> (Analysis, Lookout) {
 
 /// Opens the shapes model with `engine` (a table with its `kind`), for one pipeline, as version `version`.
 pub fn generation(engine: &str, version: &str) -> Generation {
+    batched(engine, version, 1, Batch::ALONE)
+}
+
+/// The same for so many pipelines, whose frames go together as `batch` says.
+pub fn batched(engine: &str, version: &str, pipelines: usize, batch: Batch) -> Generation {
     let library = std::env::var_os("VEDETTE_TEST_ORT")
         .expect("VEDETTE_TEST_ORT names no ONNX Runtime library: run scripts/test");
     Runtime::open(Some(Path::new(&library))).unwrap();
@@ -80,57 +92,78 @@ pub fn generation(engine: &str, version: &str) -> Generation {
         input_index: folder.input,
     };
     let own = Mistakes::new();
-    let section =
-        Section::top(&folder.postprocess, At::File(path.as_path().into(), 1), &path, &own);
-    let postprocess = kinds::build(kinds::POSTPROCESSES, section).unwrap().build(&facts).unwrap();
-    let fitting = Fitting::new(Preprocess::new(picture).unwrap(), postprocess);
+    let fitting = |_| {
+        let at = At::File(path.as_path().into(), 1);
+        let section = Section::top(&folder.postprocess, at, &path, &own);
+        let postprocess = kinds::build(kinds::POSTPROCESSES, section).unwrap();
+        Fitting::new(Preprocess::new(picture).unwrap(), postprocess.build(&facts).unwrap())
+    };
+    let fittings = (0..pipelines).map(fitting).collect();
     let model = ModelId {
         name: "shapes".into(),
         version: version.into(),
         sha256: folder.sha256.as_str().into(),
     };
-    Generation::new(model, engine, folder.input, vec![fitting]).unwrap()
+    Generation::batched(model, engine, folder.input, fittings, batch).unwrap()
 }
 
 impl Rig {
     /// Frames of `source` (a table with its `kind`) through `first` to a queue that holds `held` observations. `more`
     /// are further settings of a pipeline: `track`, `zones`, `lines`, `events`, `gate`.
     pub fn start(source: &str, first: impl Into<Arc<Generation>>, held: usize, more: &str) -> Self {
-        let (analysis, lookout) = watch(more);
-        let source = build(kinds::SOURCES, source);
-        let desk = Arc::new(Desk::new(&[source.rate_hz()]));
-        let (queue, health, stop) =
-            (Arc::new(Queue::new(held)), Arc::<Health>::default(), Stop::new());
-        let seat = Seat {
-            pipeline: "rig".into(),
-            outlets: vec![(queue.clone(), "t".into())],
-            health: health.clone(),
-            door: Arc::default(),
-            analysis: Arc::new(Mutex::new(analysis)),
-        };
+        Self::start_all(&[source], first, held, more)
+    }
+
+    /// The same for a pipeline of each of `sources`, all of them on one engine.
+    pub fn start_all(
+        sources: &[&str],
+        first: impl Into<Arc<Generation>>,
+        held: usize,
+        more: &str,
+    ) -> Self {
+        let sources: Vec<Arc<dyn SourceSpec>> =
+            sources.iter().map(|text| build(kinds::SOURCES, text).into()).collect();
+        let rates: Vec<_> = sources.iter().map(|source| source.rate_hz()).collect();
+        let (desk, stop) = (Arc::new(Desk::new(&rates)), Stop::new());
+        let (mut seats, mut captures) = (Vec::new(), Vec::new());
+        for (index, source) in sources.into_iter().enumerate() {
+            let (analysis, lookout) = watch(more);
+            let seat = Seat {
+                pipeline: format!("rig{index}").into(),
+                outlets: vec![(Arc::new(Queue::new(held)), "t".into())],
+                health: Arc::default(),
+                door: Arc::default(),
+                analysis: Arc::new(Mutex::new(analysis)),
+            };
+            captures.push(Capture {
+                source,
+                desk: desk.clone(),
+                index,
+                health: seat.health.clone(),
+                door: seat.door.clone(),
+                lookout,
+                stop: stop.clone(),
+                frame: Frame::default(),
+                opened: false,
+            });
+            seats.push(seat);
+        }
+        let queues = seats.iter().map(|seat| seat.outlets[0].0.clone()).collect();
+        let healths: Vec<_> = seats.iter().map(|seat| seat.health.clone()).collect();
+        let doors = seats.iter().map(|seat| seat.door.clone()).collect();
         let (reaper, old) = sync_channel(8);
         let build = || unreachable!("nothing fails here");
         let mut worker =
-            Worker::new(desk.clone(), vec![seat], Box::new(build), reaper, Arc::new(Said::new()));
+            Worker::new(desk.clone(), seats, Box::new(build), reaper, Arc::new(Said::new()));
         let swap = worker.swap();
         swap.hand_over(first);
-        let mut capture = Capture {
-            source: source.into(),
-            desk: desk.clone(),
-            index: 0,
-            health: health.clone(),
-            door: Arc::default(),
-            lookout,
-            stop: stop.clone(),
-            frame: Frame::default(),
-            opened: false,
-        };
-        let threads = vec![
-            std::thread::spawn(move || capture.work().unwrap()),
+        let mut threads = vec![
             std::thread::spawn(move || worker.work().unwrap()),
             std::thread::spawn(move || old.into_iter().for_each(drop)),
         ];
-        Self { queue, swap, health, stop, desk, threads }
+        let capture = |mut one: Capture| std::thread::spawn(move || one.work().unwrap());
+        threads.extend(captures.into_iter().map(capture));
+        Self { queues, swap, health: healths[0].clone(), healths, doors, stop, desk, threads }
     }
 
     /// The way to give it another model.
@@ -149,6 +182,11 @@ impl Rig {
 
     /// Waits for the source to end (or ends it, where it would not), and returns what was observed.
     pub fn finish(self, ends_itself: bool) -> Vec<Vec<u8>> {
+        self.finish_all(ends_itself).remove(0)
+    }
+
+    /// The same of every pipeline.
+    pub fn finish_all(self, ends_itself: bool) -> Vec<Vec<Vec<u8>>> {
         if !ends_itself {
             self.stop.say();
             self.desk.close();
@@ -156,14 +194,17 @@ impl Rig {
         for thread in self.threads {
             thread.join().unwrap();
         }
-        self.queue.close();
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        runtime.block_on(async {
-            let mut bodies = Vec::new();
-            while let Some(record) = self.queue.pop().await {
-                bodies.push(record.body);
-            }
-            bodies
-        })
+        let drained = |queue: Arc<Queue>| {
+            queue.close();
+            runtime.block_on(async {
+                let mut bodies = Vec::new();
+                while let Some(record) = queue.pop().await {
+                    bodies.push(record.body);
+                }
+                bodies
+            })
+        };
+        self.queues.into_iter().map(drained).collect()
     }
 }

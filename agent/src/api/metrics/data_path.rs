@@ -9,7 +9,7 @@ use crate::pipeline::source::samples::SampleFigures;
 /// A count of frames: its family, its help, and where it stands.
 type Count = (&'static str, &'static str, fn(&Counts) -> u64);
 
-const COUNTS: [Count; 6] = [
+const COUNTS: [Count; 7] = [
     ("vedette_pipeline_frames_captured_total", "Frames that the source gave.", |counts| {
         counts.captured
     }),
@@ -32,6 +32,11 @@ const COUNTS: [Count; 6] = [
         "vedette_pipeline_frames_failed_total",
         "Frames that could not be understood or inferred.",
         |counts| counts.failed,
+    ),
+    (
+        "vedette_pipeline_frames_shared_total",
+        "Frames whose run of the model was one with frames of other pipelines (`batch_max`).",
+        |counts| counts.shared,
     ),
     (
         "vedette_pipeline_reopened_total",

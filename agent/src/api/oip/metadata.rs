@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::{EXTENSIONS, Which, datatype};
 use crate::api::Api;
 use crate::api::answer::{Refusal, json};
-use crate::api::work::takes_batches;
+use crate::pipeline::shape::takes_batches;
 use crate::pipeline::tensor::{Element, TensorSpec};
 
 /// What clients know this kind of server's models by.

@@ -5,8 +5,8 @@ use std::collections::VecDeque;
 use super::queue::Job;
 use super::refused;
 use crate::api::answer::Refusal;
-use crate::pipeline::engine::{Engine, EngineError, Signature};
-use crate::pipeline::tensor::Dim;
+use crate::pipeline::engine::{Engine, EngineError};
+use crate::pipeline::shape::takes_batches;
 use crate::pipeline::value::Value;
 
 /// How many of those who wait go together.
@@ -14,16 +14,14 @@ use crate::pipeline::value::Value;
 pub(super) struct Together {
     /// The first so many.
     pub(super) jobs: usize,
-    /// Whether no more would fit.
+    /// Whether no more would fit, or the model takes only one at once.
     pub(super) full: bool,
-    /// Whether the model takes several at once at all.
-    pub(super) can: bool,
 }
 
 /// How many of `jobs`, of which there is one at least, go into one run of at most `items_max`
 /// items.
 pub(super) fn together(engine: &dyn Engine, jobs: &VecDeque<Job>, items_max: usize) -> Together {
-    let alone = Together { jobs: 1, full: true, can: false };
+    let alone = Together { jobs: 1, full: true };
     // TensorRT would build another engine for another batch, for minutes.
     let fixed = engine.report().provider == "tensorrt";
     if items_max < 2 || fixed || !takes_batches(engine.signature()) {
@@ -33,27 +31,15 @@ pub(super) fn together(engine: &dyn Engine, jobs: &VecDeque<Job>, items_max: usi
     let mut count = 1;
     for job in jobs.iter().skip(1) {
         let Some(more) = self::items(job).filter(|more| items + more <= items_max) else {
-            return Together { jobs: count, full: true, can: true };
+            return Together { jobs: count, full: true };
         };
         if !alike(&jobs[0], job) {
-            return Together { jobs: count, full: true, can: true };
+            return Together { jobs: count, full: true };
         }
         items += more;
         count += 1;
     }
-    Together { jobs: count, full: items >= items_max, can: true }
-}
-
-/// Whether every input and output counts items in its first extent, by one name. Extents without a name may each be
-/// another.
-pub(in crate::api) fn takes_batches(signature: &Signature) -> bool {
-    let first = |dims: &[Dim]| match dims.first() {
-        Some(Dim::Free(name)) if !name.is_empty() => Some(name.clone()),
-        _ => None,
-    };
-    let mut tensors = signature.inputs.iter().chain(&signature.outputs);
-    let Some(name) = tensors.next().and_then(|spec| first(&spec.dims)) else { return false };
-    tensors.all(|spec| first(&spec.dims).as_ref() == Some(&name))
+    Together { jobs: count, full: items >= items_max }
 }
 
 /// Items of a request; `None` where its inputs do not agree.
@@ -110,32 +96,4 @@ fn joined(engine: &dyn Engine, jobs: &[Job]) -> Result<Option<Vec<Vec<Value>>>, 
         parts.iter_mut().zip(split).for_each(|(part, value)| part.push(value));
     }
     Ok(Some(parts))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::pipeline::tensor::{Element, TensorSpec};
-
-    fn tensor(dims: &[Dim]) -> TensorSpec {
-        TensorSpec { name: "x".to_owned(), element: Element::F32, dims: dims.to_vec() }
-    }
-
-    #[test]
-    fn only_extents_of_one_name_are_a_batch() {
-        let free = |name: &str| Dim::Free(name.to_owned());
-        for (input, output, batches) in [
-            (vec![free("n"), Dim::Fixed(3)], vec![free("n")], true),
-            (vec![free("n"), Dim::Fixed(3)], vec![free("m")], false),
-            (vec![free("n"), Dim::Fixed(3)], vec![Dim::Fixed(1)], false),
-            (vec![free(""), Dim::Fixed(3)], vec![free("")], false),
-            (vec![Dim::Fixed(1)], vec![Dim::Fixed(1)], false),
-            (vec![], vec![free("n")], false),
-        ] {
-            let signature =
-                Signature { inputs: vec![tensor(&input)], outputs: vec![tensor(&output)] };
-            assert_eq!(takes_batches(&signature), batches, "{input:?} {output:?}");
-        }
-        assert!(!takes_batches(&Signature::default()));
-    }
 }

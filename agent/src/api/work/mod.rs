@@ -13,8 +13,6 @@ mod batch;
 mod queue;
 mod stats;
 
-pub(super) use batch::takes_batches;
-
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};

@@ -15,6 +15,7 @@ use super::{Done, IDLE, batch};
 use crate::api::answer::Refusal;
 use crate::api::models::{Key, Known};
 use crate::api::settings::WorkSettings;
+use crate::pipeline::batch::Batch;
 use crate::pipeline::engine::Engine;
 use crate::pipeline::value::Value;
 
@@ -80,8 +81,7 @@ pub(super) struct Queue {
     /// The line that is served first.
     turn: usize,
     waiting_max: usize,
-    batch_max: usize,
-    batch_delay: Duration,
+    batch: Batch,
 }
 
 impl fmt::Debug for Queue {
@@ -96,8 +96,7 @@ impl Queue {
             lines: Vec::new(),
             turn: 0,
             waiting_max: settings.queue,
-            batch_max: settings.batch_max,
-            batch_delay: settings.batch_delay,
+            batch: Batch { max: settings.batch_max, delay: settings.batch_delay },
         }
     }
 
@@ -156,7 +155,7 @@ impl Queue {
         let (count, mut soonest) = (self.lines.len(), None::<Duration>);
         for step in 0..count {
             let place = (self.turn + step) % count;
-            let (batch_max, delay) = (self.batch_max, self.batch_delay);
+            let batch = self.batch;
             let line = &mut self.lines[place];
             line.forget_gone();
             let Some(first) = line.jobs.front() else { continue };
@@ -168,10 +167,9 @@ impl Queue {
                     return Picked::Open(line.model.clone());
                 }
             };
-            let together = batch::together(engine.as_ref(), &line.jobs, batch_max);
+            let together = batch::together(engine.as_ref(), &line.jobs, batch.max);
             let waited = now.saturating_duration_since(first.asked);
-            if !together.full && batch_max > 1 && together.can && waited < delay {
-                let left = delay - waited;
+            if let Some(left) = batch.waits(together.full, waited) {
                 soonest = Some(soonest.map_or(left, |soonest| soonest.min(left)));
                 continue;
             }

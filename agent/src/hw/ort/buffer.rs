@@ -61,10 +61,10 @@ impl Buffer {
         self.bytes
     }
 
-    /// Its content, as elements.
-    pub(super) fn elements(&self, element: Element) -> Elements<'_> {
+    /// The first `bytes` of its content, as elements.
+    pub(super) fn elements(&self, element: Element, bytes: usize) -> Elements<'_> {
         // SAFETY: this owns as many bytes, all initialised, and the result borrows it.
-        unsafe { elements(element, self.data.as_ptr(), self.bytes) }
+        unsafe { elements(element, self.data.as_ptr(), bytes.min(self.bytes)) }
     }
 
     /// Its content, to be filled; `None` where it is none of the types that a source can fill.
@@ -186,10 +186,10 @@ mod tests {
     fn a_truth_value_that_is_neither_stays_bytes() {
         let mut buffer = Buffer::new(3, None);
         buffer.bytes_mut().copy_from_slice(&[0, 1, 1]);
-        assert!(matches!(buffer.elements(Element::Bool), Elements::Bool([false, true, true])));
+        assert!(matches!(buffer.elements(Element::Bool, 3), Elements::Bool([false, true, true])));
         buffer.bytes_mut()[1] = 2;
         assert!(matches!(
-            buffer.elements(Element::Bool),
+            buffer.elements(Element::Bool, 3),
             Elements::Other(Element::Bool, [0, 2, 1])
         ));
     }

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use crate::disk::Scratch;
 use crate::pipeline::engine::{Engine, EngineError, EngineReport, Lane, ModelFiles, Signature};
-use crate::pipeline::shape::{agree, extents};
+use crate::pipeline::shape::{Extents, agree, extents};
 use crate::pipeline::value::Value;
 
 use super::cache::{self, Claim, Facts};
@@ -281,22 +281,39 @@ fn keep(
     Ok(Place { claim, table })
 }
 
-impl Engine for OrtEngine {
-    fn signature(&self) -> &Signature {
-        &self.signature
-    }
-
-    fn lane(&self, batch: usize) -> Result<Box<dyn Lane>, EngineError> {
+impl OrtEngine {
+    /// Extents of a run of so many items, those that are not what the graph says left open.
+    fn extents(&self, batch: usize) -> Result<Extents, EngineError> {
         let mut sizes = extents(&self.signature, batch)?;
         for (size, surprising) in sizes.outputs.iter_mut().zip(&self.surprising) {
             if *surprising {
                 *size = None;
             }
         }
+        Ok(sizes)
+    }
+
+    fn lane_of(&self, extents: &[Extents]) -> Result<Box<dyn Lane>, EngineError> {
         let Signature { inputs, outputs } = &self.signature;
-        let mut lane = OrtLane::new(&self.shared, inputs, outputs, &sizes)?;
+        let mut lane = OrtLane::new(&self.shared, inputs, outputs, extents)?;
         lane.record().map_err(of_run)?;
         Ok(Box::new(lane))
+    }
+}
+
+impl Engine for OrtEngine {
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn lane(&self, batch: usize) -> Result<Box<dyn Lane>, EngineError> {
+        self.lane_of(&[self.extents(batch)?])
+    }
+
+    fn lane_up_to(&self, most: usize) -> Result<Box<dyn Lane>, EngineError> {
+        let extents: Vec<_> =
+            (1..=most).map(|items| self.extents(items)).collect::<Result<_, _>>()?;
+        self.lane_of(&extents)
     }
 
     fn infer(&self, inputs: &[Value], outputs: &[usize]) -> Result<Vec<Value>, EngineError> {

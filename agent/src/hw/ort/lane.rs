@@ -1,5 +1,8 @@
 //! One set of input and output buffers, bound to a session once and reused for every run.
 //!
+//! Where runs are of one to so many items, the same buffers are bound once for each number of them (a [`Part`]): a
+//! run of fewer reads and writes the first items.
+//!
 //! **Invariant:** a run allocates nothing in Rust (`tests/engine_alloc.rs` counts), and what is bound outlives
 //! its binding: fields are dropped in the order in which they stand here.
 #![expect(unsafe_code, reason = "the library reads and writes the buffers by their addresses")]
@@ -43,15 +46,14 @@ pub(super) struct Shared {
 /// One set of buffers of a loaded graph.
 #[derive(Debug)]
 pub(super) struct OrtLane {
-    binding: Binding,
-    /// Where runs are replayed: which graph is this lane's, once [`OrtLane::record`] was called.
-    options: Option<RunOptions>,
-    /// Whether runs are being recorded as that graph.
+    /// By the number of items, the largest last; one at least.
+    parts: Vec<Part>,
+    /// Which of them ran last, where it succeeded, so that there is something to see.
+    ran: Option<usize>,
+    /// Whether runs are being recorded as CUDA graphs.
     records: bool,
     inputs: Vec<Bound>,
     outputs: Vec<Output>,
-    /// Whether a run has succeeded, so that there is something to see.
-    ran: bool,
     /// Whether the library allocates some output.
     takes: bool,
     /// For the extents of such an output.
@@ -59,16 +61,33 @@ pub(super) struct OrtLane {
     shared: Arc<Shared>,
 }
 
+/// What the library sees of the buffers in runs of so many items.
+#[derive(Debug)]
+struct Part {
+    binding: Binding,
+    /// Where runs are replayed: which graph is this one's, once [`OrtLane::record`] was called.
+    options: Option<RunOptions>,
+    inputs: Vec<Seen>,
+    /// `None` where the library allocates it.
+    outputs: Vec<Option<Seen>>,
+}
+
+/// The part of a buffer that one run sees.
+#[derive(Debug)]
+struct Seen {
+    value: Value,
+    shape: Vec<usize>,
+    bytes: usize,
+}
+
 /// A tensor in our memory.
 #[derive(Debug)]
 struct Bound {
-    value: Value,
     buffer: Buffer,
     /// Where the library has it, if that is not `buffer` itself.
     there: Option<DeviceBuffer>,
     name: CString,
     element: Element,
-    shape: Vec<usize>,
 }
 
 /// A tensor that the library allocates at each run.
@@ -92,52 +111,68 @@ enum Output {
 }
 
 impl Bound {
-    fn new(spec: &TensorSpec, shape: &[usize], shared: &Shared) -> Result<Self, EngineError> {
+    /// For as many bytes as the largest run needs.
+    fn new(spec: &TensorSpec, largest: &[usize], shared: &Shared) -> Result<Self, EngineError> {
         let refuse = |why: &str| EngineError::Shape(format!("{spec}: {why}"));
         if spec.element == Element::String {
             return Err(refuse("text is not handled"));
         }
-        let length = bytes(spec.element, shape).ok_or_else(|| refuse("it is too large"))?;
+        let length = bytes(spec.element, largest).ok_or_else(|| refuse("it is too large"))?;
+        let buffer = Buffer::new(length, shared.host.as_ref());
+        let there = match &shared.device {
+            Some((device, _)) => Some(
+                DeviceBuffer::new(device, buffer.len())
+                    .map_err(|failure| refuse(failure.message()))?,
+            ),
+            None => None,
+        };
+        Ok(Self { buffer, there, name: name_of(spec)?, element: spec.element })
+    }
+
+    /// The part of it that a run with a tensor of this `shape` sees.
+    fn seen(
+        &self,
+        spec: &TensorSpec,
+        shape: &[usize],
+        shared: &Shared,
+    ) -> Result<Seen, EngineError> {
+        let refuse = |why: &str| EngineError::Shape(format!("{spec}: {why}"));
+        let fits = |bytes: &usize| *bytes <= self.buffer.len();
+        let length =
+            bytes(spec.element, shape).filter(fits).ok_or_else(|| refuse("it is too large"))?;
         let extents: Vec<i64> = shape
             .iter()
             .map(|&extent| i64::try_from(extent))
             .collect::<Result<_, _>>()
             .map_err(|_| refuse("it is too large"))?;
         let failed = |failure: Failure| refuse(failure.message());
-        let buffer = Buffer::new(length, shared.host.as_ref());
-        let (there, info, data) = match &shared.device {
-            Some((device, info)) => {
-                let there = DeviceBuffer::new(device, buffer.len()).map_err(failed)?;
-                let data = there.data().map_err(failed)?;
-                (Some(there), info, data)
-            }
+        let (info, data) = match (&shared.device, &self.there) {
+            (Some((_, info)), Some(there)) => (info, there.data().map_err(failed)?),
             // Pinned memory is the processor's to the library, too: bound as what it is, it fails to copy an
             // output out of it (1.31).
-            None => (None, &shared.cpu, buffer.data()),
+            _ => (&shared.cpu, self.buffer.data()),
         };
         let kind = kind_of(spec.element);
         // SAFETY: the buffer holds the shape's elements, and is dropped after the value and the binding.
-        let value =
-            unsafe { Value::over(info, data, buffer.len(), &extents, kind) }.map_err(failed)?;
-        let name = name_of(spec)?;
-        Ok(Self { value, buffer, there, name, element: spec.element, shape: shape.to_vec() })
+        let value = unsafe { Value::over(info, data, length, &extents, kind) }.map_err(failed)?;
+        Ok(Seen { value: value, shape: shape.to_vec(), bytes: length })
     }
 
     /// What was filled in becomes what the library sees.
     #[inline]
-    fn send(&self) -> Result<(), Failure> {
-        self.there.as_ref().map_or(Ok(()), |there| there.fill(self.buffer.bytes()))
+    fn send(&self, bytes: usize) -> Result<(), Failure> {
+        self.there.as_ref().map_or(Ok(()), |there| there.fill(&self.buffer.bytes()[..bytes]))
     }
 
     /// What the library wrote becomes what is seen here.
     #[inline]
-    fn receive(&mut self) -> Result<(), Failure> {
+    fn receive(&mut self, bytes: usize) -> Result<(), Failure> {
         let Self { there, buffer, .. } = self;
-        there.as_ref().map_or(Ok(()), |there| there.read(buffer.bytes_mut()))
+        there.as_ref().map_or(Ok(()), |there| there.read(&mut buffer.bytes_mut()[..bytes]))
     }
 
-    fn view(&self) -> View<'_> {
-        View { shape: &self.shape, elements: self.buffer.elements(self.element) }
+    fn view<'a>(&'a self, seen: &'a Seen) -> View<'a> {
+        View { shape: &seen.shape, elements: self.buffer.elements(self.element, seen.bytes) }
     }
 }
 
@@ -147,69 +182,99 @@ fn name_of(spec: &TensorSpec) -> Result<CString, EngineError> {
 }
 
 impl OrtLane {
-    /// Buffers for tensors of these extents; the library allocates the outputs whose extents are not known.
+    /// Buffers for runs with tensors of each of these extents, the largest last; the library allocates the outputs
+    /// whose extents are not known.
     pub(super) fn new(
         shared: &Arc<Shared>,
         inputs: &[TensorSpec],
         outputs: &[TensorSpec],
-        extents: &Extents,
+        extents: &[Extents],
     ) -> Result<Self, EngineError> {
-        let refuse = |failure: Failure| EngineError::Shape(failure.message().to_owned());
-        let binding = Binding::new(shared.session.ptr()).map_err(refuse)?;
-        let unrecorded = shared.graphs.as_ref().map(|_| RunOptions::of_graph(NO_GRAPH));
+        let Some(largest) = extents.last() else {
+            return Err(EngineError::Shape("a lane of no items".to_owned()));
+        };
+        let bound = |(spec, shape): (&TensorSpec, &Vec<usize>)| Bound::new(spec, shape, shared);
+        let own = inputs.iter().zip(&largest.inputs).map(bound).collect::<Result<_, _>>()?;
+        let output = |(spec, shape): (&TensorSpec, &Option<Vec<usize>>)| match shape {
+            Some(shape) if spec.element != Element::String => {
+                Bound::new(spec, shape, shared).map(Output::Bound)
+            }
+            _ => Taken::new(spec).map(Output::Taken),
+        };
+        let given: Vec<Output> =
+            outputs.iter().zip(&largest.outputs).map(output).collect::<Result<_, _>>()?;
         let mut lane = Self {
-            binding,
-            options: unrecorded.transpose().map_err(refuse)?,
+            parts: Vec::with_capacity(extents.len()),
+            ran: None,
             records: false,
-            inputs: Vec::new(),
-            outputs: Vec::new(),
-            ran: false,
-            takes: false,
+            inputs: own,
+            takes: given.iter().any(|output| matches!(output, Output::Taken(_))),
+            outputs: given,
             extents: Vec::new(),
             shared: shared.clone(),
         };
-        for (spec, shape) in inputs.iter().zip(&extents.inputs) {
-            let bound = Bound::new(spec, shape, shared)?;
-            lane.binding.input(&bound.name, &bound.value).map_err(refuse)?;
-            lane.inputs.push(bound);
-        }
-        for (spec, shape) in outputs.iter().zip(&extents.outputs) {
-            match shape {
-                Some(shape) if spec.element != Element::String => {
-                    let bound = Bound::new(spec, shape, shared)?;
-                    lane.binding.output(&bound.name, &bound.value).map_err(refuse)?;
-                    lane.outputs.push(Output::Bound(bound));
-                }
-                _ => {
-                    let (name, element) = (name_of(spec)?, spec.element);
-                    lane.binding.output_in(&name, &shared.cpu).map_err(refuse)?;
-                    lane.outputs.push(Output::Taken(Taken {
-                        value: None,
-                        data: null(),
-                        bytes: 0,
-                        name,
-                        element,
-                        shape: Vec::new(),
-                    }));
-                    lane.takes = true;
-                }
-            }
+        for extents in extents {
+            let part = lane.part(inputs, outputs, extents)?;
+            lane.parts.push(part);
         }
         Ok(lane)
+    }
+
+    /// Binds the buffers for runs with tensors of these extents.
+    fn part(
+        &self,
+        inputs: &[TensorSpec],
+        outputs: &[TensorSpec],
+        extents: &Extents,
+    ) -> Result<Part, EngineError> {
+        let refuse = |failure: Failure| EngineError::Shape(failure.message().to_owned());
+        let binding = Binding::new(self.shared.session.ptr()).map_err(refuse)?;
+        let unrecorded = self.shared.graphs.as_ref().map(|_| RunOptions::of_graph(NO_GRAPH));
+        let options = unrecorded.transpose().map_err(refuse)?;
+        let mut part = Part { binding, options, inputs: Vec::new(), outputs: Vec::new() };
+        for ((spec, shape), bound) in inputs.iter().zip(&extents.inputs).zip(&self.inputs) {
+            let seen = bound.seen(spec, shape, &self.shared)?;
+            part.binding.input(&bound.name, &seen.value).map_err(refuse)?;
+            part.inputs.push(seen);
+        }
+        for ((spec, shape), output) in outputs.iter().zip(&extents.outputs).zip(&self.outputs) {
+            part.outputs.push(match (output, shape) {
+                (Output::Bound(bound), Some(shape)) => {
+                    let seen = bound.seen(spec, shape, &self.shared)?;
+                    part.binding.output(&bound.name, &seen.value).map_err(refuse)?;
+                    Some(seen)
+                }
+                (Output::Bound(Bound { name, .. }) | Output::Taken(Taken { name, .. }), _) => {
+                    part.binding.output_in(name, &self.shared.cpu).map_err(refuse)?;
+                    None
+                }
+            });
+        }
+        Ok(part)
     }
 
     /// Where runs are replayed: records this lane's, alone on the device. No later run of it is recorded, so that
     /// none keeps other models' frames waiting.
     pub(super) fn record(&mut self) -> Result<(), Failure> {
-        let Some(graphs) = &self.shared.graphs else { return Ok(()) };
-        self.options = Some(RunOptions::of_graph(graphs.fetch_add(1, Ordering::Relaxed))?);
+        if self.shared.graphs.is_none() {
+            return Ok(());
+        }
         self.inputs.iter_mut().for_each(|input| {
             ones_where_integers(input.element, input.buffer.bytes_mut());
         });
-        self.records = true;
-        let recorded = (0..RUNS_TO_RECORD).try_for_each(|_| self.run_raw());
-        (self.records, self.ran) = (false, false);
+        let recorded = (0..self.parts.len()).try_for_each(|part| self.record_part(part));
+        self.ran = None;
         self.inputs.iter_mut().for_each(|input| input.buffer.bytes_mut().fill(0));
+        recorded
+    }
+
+    fn record_part(&mut self, part: usize) -> Result<(), Failure> {
+        let Some(graphs) = &self.shared.graphs else { return Ok(()) };
+        let graph = graphs.fetch_add(1, Ordering::Relaxed);
+        self.parts[part].options = Some(RunOptions::of_graph(graph)?);
+        self.records = true;
+        let recorded = (0..RUNS_TO_RECORD).try_for_each(|_| self.run_part(part));
+        self.records = false;
         recorded
     }
 
@@ -222,58 +287,68 @@ impl OrtLane {
     /// As [`Lane::run`], in the library's own words.
     #[inline]
     pub(super) fn run_raw(&mut self) -> Result<(), Failure> {
-        self.ran = false;
-        self.run_once()?;
-        self.ran = true;
-        Ok(())
+        self.run_part(self.parts.len() - 1)
     }
 
     /// Runs, and lets go of what the arena held for earlier runs and does not need.
     pub(super) fn run_and_shrink(&mut self) -> Result<(), Failure> {
-        self.shared.session.run_and_shrink(&self.binding)
+        let whole = &self.parts[self.parts.len() - 1];
+        self.shared.session.run_and_shrink(&whole.binding)
     }
 
     #[inline]
-    fn run_once(&mut self) -> Result<(), Failure> {
+    fn run_part(&mut self, part: usize) -> Result<(), Failure> {
+        self.ran = None;
+        self.run_once(part)?;
+        self.ran = Some(part);
+        Ok(())
+    }
+
+    #[inline]
+    fn run_once(&mut self, part: usize) -> Result<(), Failure> {
         if self.takes {
-            self.untake()?;
+            self.untake(part)?;
         }
+        let part = &self.parts[part];
         // A processor's runs are in nobody's way.
         let _turn = self.shared.device.is_some().then(|| turns::to_run(self.records));
-        for input in &self.inputs {
-            input.send()?;
+        for (input, seen) in self.inputs.iter().zip(&part.inputs) {
+            input.send(seen.bytes)?;
         }
-        self.shared.session.run(&self.binding, self.options.as_ref())?;
+        self.shared.session.run(&part.binding, part.options.as_ref())?;
         if self.shared.device.is_some() {
-            self.binding.synchronize()?;
-            for output in &mut self.outputs {
-                if let Output::Bound(bound) = output {
-                    bound.receive()?;
+            part.binding.synchronize()?;
+            for (output, seen) in self.outputs.iter_mut().zip(&part.outputs) {
+                if let (Output::Bound(bound), Some(seen)) = (output, seen) {
+                    bound.receive(seen.bytes)?;
                 }
             }
         }
         if self.takes {
-            self.take()?;
+            Self::take(&part.binding, &mut self.outputs, &mut self.extents)?;
         }
         Ok(())
     }
 
     /// Forgets what the library allocated for the last run. Left bound, it would be the buffer of the next,
     /// which may have another shape.
-    fn untake(&mut self) -> Result<(), Failure> {
+    fn untake(&mut self, part: usize) -> Result<(), Failure> {
         for output in &mut self.outputs {
             if let Output::Taken(taken) = output {
                 (taken.value, taken.data, taken.bytes) = (None, null(), 0);
-                self.binding.output_in(&taken.name, &self.shared.cpu)?;
+                self.parts[part].binding.output_in(&taken.name, &self.shared.cpu)?;
             }
         }
         Ok(())
     }
 
-    fn take(&mut self) -> Result<(), Failure> {
-        let (outputs, extents) = (&mut self.outputs, &mut self.extents);
+    fn take(
+        binding: &Binding,
+        outputs: &mut [Output],
+        extents: &mut Vec<i64>,
+    ) -> Result<(), Failure> {
         let mut result = Ok(());
-        self.binding.outputs(|index, value| {
+        binding.outputs(|index, value| {
             if let (Some(Output::Taken(taken)), Ok(())) = (outputs.get_mut(index), &result) {
                 result = taken.set(value, extents);
             }
@@ -283,6 +358,17 @@ impl OrtLane {
 }
 
 impl Taken {
+    fn new(spec: &TensorSpec) -> Result<Self, EngineError> {
+        Ok(Self {
+            value: None,
+            data: null(),
+            bytes: 0,
+            name: name_of(spec)?,
+            element: spec.element,
+            shape: Vec::new(),
+        })
+    }
+
     fn set(&mut self, value: Value, extents: &mut Vec<i64>) -> Result<(), Failure> {
         value.shape(extents)?;
         self.shape.clear();
@@ -325,16 +411,23 @@ impl Lane for OrtLane {
     }
 
     fn input(&self, index: usize) -> Option<View<'_>> {
-        self.inputs.get(index).map(Bound::view)
+        let seen = self.parts.last()?.inputs.get(index)?;
+        self.inputs.get(index).map(|bound| bound.view(seen))
     }
 
     fn run(&mut self) -> Result<(), EngineError> {
         self.run_raw().map_err(of_run)
     }
 
+    fn run_first(&mut self, items: usize) -> Result<(), EngineError> {
+        let largest = self.parts.len() - 1;
+        self.run_part(items.saturating_sub(1).min(largest)).map_err(of_run)
+    }
+
     fn output(&self, index: usize) -> Option<View<'_>> {
-        match self.outputs.get(index).filter(|_| self.ran)? {
-            Output::Bound(bound) => Some(bound.view()),
+        let part = self.parts.get(self.ran?)?;
+        match self.outputs.get(index)? {
+            Output::Bound(bound) => part.outputs.get(index)?.as_ref().map(|seen| bound.view(seen)),
             Output::Taken(taken) => Some(taken.view()),
         }
     }

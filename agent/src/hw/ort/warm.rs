@@ -81,7 +81,9 @@ fn first_run(opened: &mut Opened) -> Result<(), Failure> {
     let Ok(mut sizes) = extents(&opened.signature, batch) else { return Ok(()) };
     let promised = std::mem::take(&mut sizes.outputs);
     sizes.outputs = vec![None; outputs.len()];
-    let Ok(mut lane) = OrtLane::new(&opened.shared, inputs, outputs, &sizes) else { return Ok(()) };
+    let Ok(mut lane) = OrtLane::new(&opened.shared, inputs, outputs, &[sizes]) else {
+        return Ok(());
+    };
     for index in 0..inputs.len() {
         if let Some((element, bytes)) = lane.input_bytes(index) {
             ones_where_integers(element, bytes);
@@ -109,7 +111,9 @@ pub(super) fn slim(opened: &Opened) -> Result<(), Failure> {
     if opened.failed.is_some() || opened.surprising.contains(&true) {
         return Ok(());
     }
-    let Ok(mut lane) = OrtLane::new(&opened.shared, inputs, outputs, &sizes) else { return Ok(()) };
+    let Ok(mut lane) = OrtLane::new(&opened.shared, inputs, outputs, &[sizes]) else {
+        return Ok(());
+    };
     for index in 0..inputs.len() {
         if let Some((element, bytes)) = lane.input_bytes(index) {
             ones_where_integers(element, bytes);

@@ -4,20 +4,19 @@
 use std::sync::Arc;
 
 use super::step::{Job, Paper};
-use super::{Generation, Left, Patience, Worker};
+use super::{Generation, Left, Patience, Worker, places};
 use crate::hw::second::Second;
-use crate::pipeline::frame::Frame;
-use crate::pipeline::latest::Taken;
+use crate::pipeline::latest::{Picked, Taken};
 use crate::supervisor::Failure;
 
 impl Worker {
     pub(super) fn inline(&mut self, first: &Arc<Generation>) -> Result<Left, Failure> {
         let mut job = self.first_job(first)?;
         let mut second = second(first);
-        let (mut frame, mut paper, mut patience) =
-            (Frame::default(), Paper::default(), Patience::default());
+        let mut picked = places(first);
+        let (mut paper, mut patience) = (Paper::default(), Patience::default());
         loop {
-            match self.desk.take(&mut frame) {
+            match self.desk.take(&mut picked, job.generation.batch) {
                 Taken::Closed => return Ok(Left::Closed),
                 Taken::Poked => {
                     let Some(next) = self.next_generation() else { continue };
@@ -29,11 +28,13 @@ impl Worker {
                         second = self::second(&next);
                     }
                     next.inherit(&job.generation);
+                    picked.resize_with(next.batch.max, Picked::default);
                     let old = std::mem::replace(&mut job, self.first_job(&next)?);
                     self.reap(Box::new(old.retire()));
                 }
-                Taken::Frame { index, replaced } => {
-                    if !job.prepare(index, &mut frame, replaced, &self.seats, second.as_mut()) {
+                Taken::Frames(count) => {
+                    let picked = &mut picked[..count];
+                    if !job.prepare(picked, &self.seats, second.as_mut()) {
                         continue;
                     }
                     match job.infer() {
@@ -42,11 +43,11 @@ impl Worker {
                             job.finish(&self.seats, &mut self.observed, &self.said, &mut paper);
                         }
                         Err(error) => {
-                            self.seats[index].health.failed();
+                            job.failed(&self.seats);
                             patience.failed(error, &job.generation.model)?;
                         }
                     }
-                    self.inbox.show(index, &frame);
+                    self.inbox.show(picked);
                 }
             }
         }

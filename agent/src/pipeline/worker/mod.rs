@@ -4,6 +4,9 @@
 //! On a CPU one thread does all the steps of a frame, one after the other (`inline`); with an accelerator the
 //! next frame is prepared and the last one finished while one runs (`overlapped`).
 //!
+//! Where the model allows it and that is configured, frames of several pipelines share a run (`Batch`): the desk says
+//! which, each lies in an item of the lane's buffers, and each is understood and told by itself.
+//!
 //! A model is swapped between two frames: everything of the new one, buffers included, is made and run once
 //! aside, and handed over; the old one is dropped on another thread.
 //!
@@ -25,11 +28,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use self::trial::Onlooker;
 pub use self::trial::Trial;
 use super::analysis::Analysis;
+use super::batch::Batch;
 use super::door::Door;
 use super::engine::{Engine, EngineError, Lane};
-use super::frame::Frame;
 use super::health::Health;
-use super::latest::Desk;
+use super::latest::{Desk, Picked};
 use super::postprocess::Postprocess;
 use super::preprocess::Prepare;
 use super::sink::Queue;
@@ -56,6 +59,7 @@ pub struct Generation {
     engine: Arc<dyn Engine>,
     input: usize,
     fittings: Vec<Fitting>,
+    batch: Batch,
     lanes: Mutex<Vec<Box<dyn Lane>>>,
 }
 
@@ -95,14 +99,37 @@ impl Generation {
         input: usize,
         fittings: Vec<Fitting>,
     ) -> Result<Self, EngineError> {
-        let count = if engine.overlaps() { LANES_OVERLAPPED } else { 1 };
-        let mut lanes = Vec::with_capacity(LANES_OVERLAPPED);
-        for _ in 0..count {
-            let mut lane = engine.lane(1)?;
-            lane.run()?;
-            lanes.push(lane);
+        Self::batched(model, engine, input, fittings, Batch::ALONE)
+    }
+
+    /// The same, for frames that go together as `batch` says. The model must take so many.
+    ///
+    /// # Errors
+    /// What the engine said to its first runs: one for each number of frames.
+    pub fn batched(
+        model: ModelId,
+        engine: Arc<dyn Engine>,
+        input: usize,
+        fittings: Vec<Fitting>,
+        batch: Batch,
+    ) -> Result<Self, EngineError> {
+        let lanes = Mutex::default();
+        let new = Self { model, engine, input, fittings, batch, lanes };
+        for mut lane in new.new_lanes()? {
+            // The largest first: what the library keeps for it does for the others.
+            (1..=batch.max).rev().try_for_each(|items| lane.run_first(items))?;
+            new.give_back(lane);
         }
-        Ok(Self { model, engine, input, fittings, lanes: Mutex::new(lanes) })
+        Ok(new)
+    }
+
+    fn new_lanes(&self) -> Result<Vec<Box<dyn Lane>>, EngineError> {
+        let count = if self.engine.overlaps() { LANES_OVERLAPPED } else { 1 };
+        let lane = |_| match self.batch.max {
+            1 => self.engine.lane(1),
+            most => self.engine.lane_up_to(most),
+        };
+        (0..count).map(lane).collect()
     }
 
     /// Which model it is.
@@ -135,15 +162,9 @@ impl Generation {
     }
 
     fn take_lanes(&self) -> Result<Vec<Box<dyn Lane>>, EngineError> {
-        let mut lanes = std::mem::take(&mut *lock(&self.lanes));
+        let lanes = std::mem::take(&mut *lock(&self.lanes));
         // A worker that failed took them with it.
-        if lanes.is_empty() {
-            let count = if self.engine.overlaps() { LANES_OVERLAPPED } else { 1 };
-            for _ in 0..count {
-                lanes.push(self.engine.lane(1)?);
-            }
-        }
-        Ok(lanes)
+        if lanes.is_empty() { self.new_lanes() } else { Ok(lanes) }
     }
 }
 
@@ -182,12 +203,12 @@ struct Inbox {
 }
 
 impl Inbox {
-    /// Shows a frame that was just served to who looks on, if anybody.
-    fn show(&self, seat: usize, frame: &Frame) {
+    /// Shows frames that were just served together to who looks on, if anybody.
+    fn show(&self, served: &[Picked]) {
         if self.watched.load(Ordering::Relaxed)
             && let Some(onlooker) = lock(&self.onlooker).as_ref()
         {
-            onlooker.show(seat, frame);
+            onlooker.show(served);
         }
     }
 }
@@ -340,4 +361,9 @@ impl Patience {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Places for the frames of one run.
+fn places(generation: &Generation) -> Vec<Picked> {
+    (0..generation.batch.max).map(|_| Picked::default()).collect()
 }

@@ -10,9 +10,8 @@ use std::time::{Duration, Instant};
 
 use super::line::{Ends, Line};
 use super::step::{Job, Paper};
-use super::{Generation, LANES_OVERLAPPED, Left, Patience, Worker};
-use crate::pipeline::frame::Frame;
-use crate::pipeline::latest::{Desk, Taken};
+use super::{Generation, LANES_OVERLAPPED, Left, Patience, Worker, places};
+use crate::pipeline::latest::{Desk, Picked, Taken};
 use crate::supervisor::Failure;
 
 /// Preparing takes this many times its average, now and then: begun so much earlier, it is rarely late.
@@ -106,7 +105,7 @@ impl Worker {
         let Some(mut current) = spare.first().map(|job| job.generation.clone()) else {
             return Err(Failure::retry("no buffers", "the engine gave none"));
         };
-        let mut frame = Frame::default();
+        let mut picked = places(&current);
         loop {
             let Some(mut job) = spare.pop().or_else(|| free.take()) else {
                 return Ok((Left::Closed, None));
@@ -116,7 +115,7 @@ impl Worker {
                 continue;
             }
             std::thread::sleep(clock.wait());
-            match self.desk.take(&mut frame) {
+            match self.desk.take(&mut picked, current.batch) {
                 Taken::Closed => return Ok((Left::Closed, None)),
                 Taken::Poked if ready.has_ended() => {
                     return Ok((Left::OtherMode, None));
@@ -128,13 +127,14 @@ impl Worker {
                         return Ok((Left::OtherMode, Some(next)));
                     }
                     next.inherit(&current);
+                    picked.resize_with(next.batch.max, Picked::default);
                     let old = std::mem::replace(&mut spare, jobs(&next)?);
                     let old: Vec<_> = old.into_iter().map(Job::retire).collect();
                     self.reap(Box::new((old, std::mem::replace(&mut current, next))));
                 }
-                Taken::Frame { index, replaced } => {
-                    let began = Instant::now();
-                    if !job.prepare(index, &mut frame, replaced, &self.seats, None) {
+                Taken::Frames(count) => {
+                    let (began, picked) = (Instant::now(), &mut picked[..count]);
+                    if !job.prepare(picked, &self.seats, None) {
                         spare.push(job);
                         continue;
                     }
@@ -142,7 +142,7 @@ impl Worker {
                     if ready.put(job).is_err() {
                         return Ok((Left::OtherMode, None));
                     }
-                    self.inbox.show(index, &frame);
+                    self.inbox.show(picked);
                 }
             }
         }
@@ -167,7 +167,7 @@ impl Worker {
                     drop(done.put(job));
                 }
                 Err(error) => {
-                    self.seats[job.seat].health.failed();
+                    job.failed(&self.seats);
                     let failed = patience.failed(error, &job.generation.model);
                     drop(free.put(job));
                     failed?;

@@ -1,4 +1,4 @@
-//! The steps of one frame, whichever thread does them.
+//! The steps of a frame, whichever thread does them, and of those who share its run.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,19 +11,28 @@ use crate::hw::second::Second;
 use crate::pipeline::analysis::Of;
 use crate::pipeline::engine::{EngineError, Lane};
 use crate::pipeline::frame::Frame;
+use crate::pipeline::latest::Picked;
 use crate::pipeline::postprocess::Findings;
 use crate::pipeline::preprocess::{Margin, Placement};
+use crate::pipeline::tensor::ElementsMut;
 use crate::report;
 use crate::said::Said;
 
-/// One frame on its way: a lane, and what is needed of the frame once its pixels are gone.
+/// Frames on their way through one run: a lane, and those who share it.
 pub(super) struct Job {
     pub(super) generation: Arc<Generation>,
-    pub(super) lane: Box<dyn Lane>,
-    pub(super) seat: usize,
-    pub(super) timings: Timings,
+    lane: Box<dyn Lane>,
+    /// As many as the lane has places; the first `count` are taken, each in its item of the batch.
+    riders: Vec<Rider>,
+    count: usize,
+}
+
+/// What is needed of a frame once its pixels are gone.
+struct Rider {
+    seat: usize,
+    timings: Timings,
     placement: Placement,
-    /// Of the lane's input.
+    /// Of its item of the lane's input.
     margin: Margin,
     captured: Instant,
     ts: Timestamp,
@@ -33,11 +42,9 @@ pub(super) struct Job {
     shown: Option<Frame>,
 }
 
-impl Job {
-    pub(super) fn new(generation: &Arc<Generation>, lane: Box<dyn Lane>) -> Self {
+impl Rider {
+    fn new() -> Self {
         Self {
-            generation: generation.clone(),
-            lane,
             seat: 0,
             timings: Timings::default(),
             placement: Placement::NONE,
@@ -50,45 +57,65 @@ impl Job {
         }
     }
 
-    /// From the camera's format to the tensor, with help from `second`. False where the frame is no picture: it is counted and let go.
+    fn of(&self) -> Of {
+        let FrameInfo { seq, width_px, height_px, .. } = self.frame;
+        Of { captured: self.captured, ts: self.ts, seq, width_px, height_px }
+    }
+}
+
+impl Job {
+    pub(super) fn new(generation: &Arc<Generation>, lane: Box<dyn Lane>) -> Self {
+        let riders = (0..generation.batch.max).map(|_| Rider::new()).collect();
+        Self { generation: generation.clone(), lane, riders, count: 0 }
+    }
+
+    /// From the cameras' formats to the tensor, with help from `second`. A frame that is no picture is counted and
+    /// let go; false where none is left.
     pub(super) fn prepare(
         &mut self,
-        seat: usize,
-        frame: &mut Frame,
-        replaced: u64,
+        picked: &mut [Picked],
         seats: &[Seat],
-        second: Option<&mut Second>,
+        mut second: Option<&mut Second>,
     ) -> bool {
+        self.count = 0;
+        for one in picked {
+            self.prepare_one(one, seats, second.as_deref_mut());
+        }
+        self.count > 0
+    }
+
+    fn prepare_one(&mut self, picked: &mut Picked, seats: &[Seat], second: Option<&mut Second>) {
         let began = Instant::now();
-        self.seat = seat;
-        (self.captured, self.ts) = (frame.captured, frame.ts);
-        self.frame = FrameInfo {
+        let Picked { frame, index: seat, replaced } = picked;
+        let (item, items) = (self.count, self.riders.len());
+        let Some(rider) = self.riders.get_mut(item) else { return };
+        rider.seat = *seat;
+        (rider.captured, rider.ts) = (frame.captured, frame.ts);
+        rider.frame = FrameInfo {
             seq: frame.seq,
             width_px: frame.width,
             height_px: frame.height,
-            dropped: replaced,
+            dropped: *replaced,
         };
-        std::mem::swap(&mut self.truth, &mut frame.truth);
-        let mut preprocess = lock(&self.generation.fittings[seat].preprocess);
-        let filled = match self.lane.input_mut(self.generation.input) {
-            Ok(input) => preprocess
-                .run_within(frame, input, &mut self.margin, second)
-                .map_err(|error| report::chain(&error)),
-            Err(error) => Err(report::chain(&error)),
-        };
-        self.timings.age_ms = millis(began.saturating_duration_since(frame.captured));
-        self.timings.preprocess_ms = millis(began.elapsed());
+        std::mem::swap(&mut rider.truth, &mut frame.truth);
+        let mut preprocess = lock(&self.generation.fittings[*seat].preprocess);
+        let input = input(self.lane.as_mut(), self.generation.input, item, items);
+        let filled = input.and_then(|input| {
+            let filled = preprocess.run_within(frame, input, &mut rider.margin, second);
+            filled.map_err(|error| report::chain(&error))
+        });
+        rider.timings.age_ms = millis(began.saturating_duration_since(frame.captured));
+        rider.timings.preprocess_ms = millis(began.elapsed());
         match filled {
             Ok(placement) => {
-                self.placement = placement;
-                self.shown = seats[seat].door.wanted(frame);
-                true
+                rider.placement = placement;
+                rider.shown = seats[*seat].door.wanted(frame);
+                self.count += 1;
             }
             Err(error) => {
-                let Seat { pipeline, health, .. } = &seats[seat];
+                let Seat { pipeline, health, .. } = &seats[*seat];
                 health.failed();
                 tracing::debug!(%pipeline, seq = frame.seq, error, "a frame could not be prepared");
-                false
             }
         }
     }
@@ -99,38 +126,43 @@ impl Job {
         self.generation
     }
 
-    /// Runs the model.
+    /// Runs the model. Each frame's run took as long as the one that it shared.
     pub(super) fn infer(&mut self) -> Result<(), EngineError> {
         let began = Instant::now();
-        let ran = self.lane.run();
-        self.timings.inference_ms = millis(began.elapsed());
+        let ran = self.lane.run_first(self.count);
+        let took = millis(began.elapsed());
+        self.riders[..self.count].iter_mut().for_each(|rider| rider.timings.inference_ms = took);
         ran
     }
 
-    /// All steps on a frame whose findings nobody hears.
+    /// The run failed: each of its frames is counted.
+    pub(super) fn failed(&self, seats: &[Seat]) {
+        self.riders[..self.count].iter().for_each(|rider| seats[rider.seat].health.failed());
+    }
+
+    /// All steps on a frame whose findings nobody hears, in a run of so many items, so that it takes as long as those
+    /// that speak.
     pub(super) fn try_out(
         &mut self,
         seat: usize,
         frame: &Frame,
+        items: usize,
         findings: &mut Findings,
     ) -> Result<(), String> {
+        let Some(rider) = self.riders.first_mut() else { return Ok(()) };
         let fitting = &self.generation.fittings[seat];
-        let input = self.lane.input_mut(self.generation.input).map_err(|e| report::chain(&e))?;
+        let most = self.generation.batch.max;
+        let input = input(self.lane.as_mut(), self.generation.input, 0, most)?;
         let placement = lock(&fitting.preprocess)
-            .run_within(frame, input, &mut self.margin, None)
+            .run_within(frame, input, &mut rider.margin, None)
             .map_err(|error| report::chain(&error))?;
-        self.lane.run().map_err(|error| report::chain(&error))?;
+        self.lane.run_first(items.min(most)).map_err(|error| report::chain(&error))?;
         lock(&fitting.postprocess)
             .run(self.lane.as_ref(), 0, &placement, findings)
             .map_err(|error| report::chain(&error))
     }
 
-    fn of(&self) -> Of {
-        let FrameInfo { seq, width_px, height_px, .. } = self.frame;
-        Of { captured: self.captured, ts: self.ts, seq, width_px, height_px }
-    }
-
-    /// From the outputs to the sinks. `observed` counts the pipeline's observations.
+    /// From the outputs to the sinks, one frame after the other. `observed` counts each pipeline's observations.
     pub(super) fn finish(
         &mut self,
         seats: &[Seat],
@@ -138,44 +170,61 @@ impl Job {
         said: &Said,
         desk: &mut Paper,
     ) {
+        for item in 0..self.count {
+            if self.count > 1 {
+                seats[self.riders[item].seat].health.shared();
+            }
+            self.finish_one(item, seats, observed, said, desk);
+        }
+    }
+
+    fn finish_one(
+        &mut self,
+        item: usize,
+        seats: &[Seat],
+        observed: &mut [u64],
+        said: &Said,
+        desk: &mut Paper,
+    ) {
         let began = Instant::now();
-        let seat = &seats[self.seat];
-        let mut postprocess = lock(&self.generation.fittings[self.seat].postprocess);
+        let Self { generation, lane, riders, .. } = self;
+        let rider = &mut riders[item];
+        let seat = &seats[rider.seat];
+        let mut postprocess = lock(&generation.fittings[rider.seat].postprocess);
         postprocess.set_threshold(seat.door.threshold());
-        let understood =
-            postprocess.run(self.lane.as_ref(), 0, &self.placement, &mut desk.findings);
+        let understood = postprocess.run(lane.as_ref(), item, &rider.placement, &mut desk.findings);
         drop(postprocess);
         if let Err(error) = understood {
             seat.health.failed();
             let (pipeline, error) = (&seat.pipeline, report::chain(&error));
-            tracing::debug!(%pipeline, seq = self.frame.seq, error, "outputs could not be understood");
+            tracing::debug!(%pipeline, seq = rider.frame.seq, error, "outputs could not be understood");
             return;
         }
         let mut analysis = lock(&seat.analysis);
-        analysis.look(&mut desk.findings, &self.of());
+        analysis.look(&mut desk.findings, &rider.of());
         let understood_in = began.elapsed();
-        self.timings.postprocess_ms = millis(understood_in);
-        observed[self.seat] += 1;
-        let latency = self.captured.elapsed();
-        self.timings.latency_ms = millis(latency);
-        let model = &self.generation.model;
+        rider.timings.postprocess_ms = millis(understood_in);
+        observed[rider.seat] += 1;
+        let latency = rider.captured.elapsed();
+        rider.timings.latency_ms = millis(latency);
+        let model = &generation.model;
         let observation = Observation {
-            envelope: said.envelope("vedette/observation/1", observed[self.seat]),
+            envelope: said.envelope("vedette/observation/1", observed[rider.seat]),
             pipeline: (&*seat.pipeline).into(),
-            frame: self.frame,
+            frame: rider.frame,
             model: ModelRef {
                 name: (&*model.name).into(),
                 version: (&*model.version).into(),
                 sha256: (&*model.sha256).into(),
             },
-            timings: self.timings,
+            timings: rider.timings,
             classes: desk.findings.classes.as_slice().into(),
             detections: desk.findings.detections.as_slice().into(),
             anomaly: desk.findings.anomaly,
             raw: desk.findings.raw.as_slice().into(),
             zones: analysis.zone_counts().into(),
             lines: analysis.line_counts().into(),
-            truth: self.truth.as_deref().map(Into::into),
+            truth: rider.truth.as_deref().map(Into::into),
         };
         desk.body.clear();
         if let Err(error) = serde_json::to_writer(&mut desk.body, &observation) {
@@ -186,14 +235,25 @@ impl Job {
         for (queue, topic) in &seat.outlets {
             queue.push(topic, &desk.body);
         }
-        if let Some(frame) = self.shown.take() {
+        if let Some(frame) = rider.shown.take() {
             seat.door.show(frame, &desk.findings.detections);
         }
-        let work = self.timings.preprocess_ms + self.timings.inference_ms;
+        let work = rider.timings.preprocess_ms + rider.timings.inference_ms;
         let work = Duration::from_secs_f32(work / 1000.0) + understood_in;
-        seat.health.took(&self.timings);
-        seat.health.inferred(self.frame.seq, latency, work, self.frame.dropped);
+        seat.health.took(&rider.timings);
+        seat.health.inferred(rider.frame.seq, latency, work, rider.frame.dropped);
     }
+}
+
+/// Item `item` of the lane's input `index`, which holds `items`, to be filled.
+fn input(
+    lane: &mut dyn Lane,
+    index: usize,
+    item: usize,
+    items: usize,
+) -> Result<ElementsMut<'_>, String> {
+    let input = lane.input_mut(index).map_err(|error| report::chain(&error))?;
+    input.item(item, items).ok_or_else(|| format!("the input has no {items} items"))
 }
 
 /// What the last step writes on, reused from frame to frame.

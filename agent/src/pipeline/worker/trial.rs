@@ -14,6 +14,7 @@ use super::step::Job;
 use super::{Generation, Swap, lock};
 use crate::pipeline::frame::Frame;
 use crate::pipeline::health::{Health, Watched};
+use crate::pipeline::latest::Picked;
 use crate::pipeline::postprocess::Findings;
 
 /// Longest rest between two frames of a trial: a model that takes longer still runs once in a while.
@@ -31,24 +32,28 @@ pub(super) struct Onlooker {
 struct Place {
     seat: usize,
     frame: Frame,
+    /// How many shared the run of this one.
+    items: usize,
     fresh: bool,
     ended: bool,
 }
 
 impl Onlooker {
-    /// Copies `frame`, where one is wanted.
-    pub(super) fn show(&self, seat: usize, frame: &Frame) {
+    /// Copies one of those that were served together, where one is wanted: the least urgent, so that of several
+    /// pipelines each is seen.
+    pub(super) fn show(&self, served: &[Picked]) {
+        let Some(last) = served.last() else { return };
         if !self.wants.swap(false, Ordering::AcqRel) {
             return;
         }
         let mut place = lock(&self.place);
-        place.frame.copy_from(frame);
-        (place.seat, place.fresh) = (seat, true);
+        place.frame.copy_from(&last.frame);
+        (place.seat, place.items, place.fresh) = (last.index, served.len(), true);
         self.changed.notify_all();
     }
 
-    /// The next frame, swapped into `frame`, and its seat; `None` once the trial ended.
-    fn see(&self, frame: &mut Frame) -> Option<usize> {
+    /// The next frame, swapped into `frame`, its seat, and how many shared its run; `None` once the trial ended.
+    fn see(&self, frame: &mut Frame) -> Option<(usize, usize)> {
         let mut place = lock(&self.place);
         self.wants.store(true, Ordering::Release);
         while !place.fresh && !place.ended {
@@ -59,7 +64,7 @@ impl Onlooker {
         }
         place.fresh = false;
         std::mem::swap(&mut place.frame, frame);
-        Some(place.seat)
+        Some((place.seat, place.items))
     }
 
     /// Rests, less where the trial ends before.
@@ -140,9 +145,9 @@ fn run(generation: &Arc<Generation>, onlooker: &Onlooker, health: &Health) {
     };
     let (mut job, mut findings) = (Job::new(generation, lane), Findings::default());
     let mut frame = Frame::default();
-    while let Some(seat) = onlooker.see(&mut frame) {
+    while let Some((seat, items)) = onlooker.see(&mut frame) {
         let began = Instant::now();
-        let tried = job.try_out(seat, &frame, &mut findings);
+        let tried = job.try_out(seat, &frame, items, &mut findings);
         let work = began.elapsed();
         match tried {
             Ok(()) => health.inferred(frame.seq, work, work, 0),
