@@ -69,7 +69,12 @@ pub(super) fn advise(data: NonNull<u8>, bytes: usize) {
     }
 }
 
-/// Lets go of the program's own code and constants; what is used again is read again, from the page cache as a rule.
+/// What is let go of besides the program itself: the C library's parts, which were never written to either.
+/// Libraries that were opened at run time may have changed their own code, and are left alone.
+const C_LIBRARY: [&str; 4] = ["/libc.so.6", "/libm.so.6", "/libgcc_s.so.1", "/ld-linux-"];
+
+/// Lets go of code and constants, the program's and the C library's; what is used again is read again, from the page
+/// cache as a rule.
 pub fn release_program() {
     let (Ok(program), Ok(maps)) =
         (std::env::current_exe(), std::fs::read_to_string("/proc/self/maps"))
@@ -88,13 +93,17 @@ pub fn release_program() {
     }
 }
 
-/// Where `line` of a list of mappings has code or constants of `program`. Of what is only readable, what is at the
-/// file's beginning: further on are tables that the loader filled with addresses before it locked them.
+/// Where `line` of a list of mappings has code or constants of `program` or the C library. Of what is only readable,
+/// what is at the file's beginning: further on are tables that the loader filled with addresses before it locked them.
 fn unwritten(line: &str, program: &str) -> Option<std::ops::Range<usize>> {
     let mut words = line.split_whitespace();
     let (range, access, offset) = (words.next()?, words.next()?, words.next()?);
     let begins = usize::from_str_radix(offset, 16) == Ok(0);
-    if !(access == "r-xp" || access == "r--p" && begins) || words.nth(2)? != program {
+    if !(access == "r-xp" || access == "r--p" && begins) {
+        return None;
+    }
+    let file = words.nth(2)?;
+    if file != program && !C_LIBRARY.iter().any(|name| file.contains(name)) {
         return None;
     }
     let (begin, end) = range.split_once('-')?;
@@ -106,13 +115,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_the_program_s_file_holds_is_let_go_of() {
+    fn only_what_was_never_written_is_let_go_of() {
         for (line, found) in [
             ("0-1000 r--p 00000000 fe:00 77    /usr/bin/vedette", Some(0..0x1000)),
             ("1000-3000 r-xp 00001000 fe:00 77    /usr/bin/vedette", Some(0x1000..0x3000)),
             ("3000-4000 r--p 00003000 fe:00 77    /usr/bin/vedette", None),
             ("4000-5000 rw-p 00004000 fe:00 77    /usr/bin/vedette", None),
-            ("5000-6000 r-xp 00001000 fe:00 78    /usr/lib/libc.so.6", None),
+            ("5000-6000 r-xp 00001000 fe:00 78    /usr/lib/libc.so.6", Some(0x5000..0x6000)),
+            ("5000-6000 r--p 00020000 fe:00 78    /usr/lib/libc.so.6", None),
+            ("5000-6000 r-xp 00001000 fe:00 79    /usr/lib/libonnxruntime.so", None),
             ("7000-8000 r-xp 00000000 00:00 0", None),
         ] {
             assert_eq!(unwritten(line, "/usr/bin/vedette"), found, "{line}");
