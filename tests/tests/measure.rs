@@ -62,8 +62,11 @@ fn what_cannot_be_timed_is_one_error_and_an_exit_code() -> Result<()> {
     let model = bench::brightness(&folder, BRIGHTNESS, &onnx::brightness(13))?;
     let pipelines = [
         ("short", TWENTY_FRAMES),
-        ("gone", r#"kind = "v4l2", device = "/dev/no-such-camera", width = 64, height = 48"#),
-        ("heard", r#"kind = "mqtt", topic = "pictures""#),
+        (
+            "gone",
+            r#"kind = "v4l2", device = "/dev/no-such-camera", width = 64, height = 48, rate_hz = 10"#,
+        ),
+        ("heard", r#"kind = "mqtt", topic = "pictures", rate_hz = 1"#),
     ];
     let pipelines = pipelines.map(|(name, source)| bench::pipeline(name, BRIGHTNESS, source, ""));
     // Nobody is there, and nobody is asked.

@@ -38,7 +38,7 @@ impl Subject {
         let (input, output) = (&engine.signature().inputs[0], &engine.signature().outputs[0]);
         let rest = input.dims.iter().skip(1).map(|dim| match dim {
             Dim::Fixed(extent) => *extent,
-            Dim::Free(name) => panic!("{name} is free"),
+            Dim::Free(name) => unreachable!("{name} is free"),
         });
         let shape: Vec<usize> = std::iter::once(1).chain(rest).collect();
         let input_name = input.name.clone();
@@ -92,7 +92,7 @@ impl Subject {
         let mut client = Client::open(port);
         self.lane.run().unwrap();
         let own = self.lane.output(0).unwrap();
-        let Elements::F32(own) = own.elements else { panic!("no numbers") };
+        let Elements::F32(own) = own.elements else { unreachable!("no numbers") };
         let answer = client.ask(&self.request);
         let said = String::from_utf8_lossy(answer.body);
         assert_eq!(answer.status, 200, "{said}");
@@ -107,7 +107,7 @@ impl Subject {
 }
 
 fn fill(lane: &mut dyn Lane, input: &[f32]) {
-    let ElementsMut::F32(elements) = lane.input_mut(0).unwrap() else { panic!("no numbers") };
+    let ElementsMut::F32(elements) = lane.input_mut(0).unwrap() else { unreachable!("no numbers") };
     elements.copy_from_slice(input);
 }
 
