@@ -12,6 +12,7 @@ PATIENCE_S = 600
 FRAMES = 3
 
 CAMERA = 'source = { kind = "v4l2", device = "/dev/video0", width = 320, height = 180, rate_hz = 2 }'
+INSTALL = "DEBIAN_FRONTEND=noninteractive apt-get install --yes /mnt/host/"
 # One thread of two: the camera's frames keep it busy, and what is rehearsed, at a lower rank, has the other.
 CONFIGURATION = """device = "{device}"
 [mqtt]
@@ -108,7 +109,7 @@ class Checks:
         return f"a shell after {took:.0f} s: " + ", ".join(kernel.split("\n"))
 
     def without_onnxruntime(self):
-        said = self.board.ask(f"DEBIAN_FRONTEND=noninteractive apt-get install --yes /mnt/host/{self.packages[0]} 2>&1", 600)
+        said = self.board.ask(INSTALL + self.packages[0], 600)
         if "sudo vedette doctor" not in said:
             raise Failed(f"the package does not say what to do: {said[-500:]}")
         state, status, restarts = self.show("SubState", "ExecMainStatus", "NRestarts")
@@ -120,7 +121,8 @@ class Checks:
         return "the service ends with 78, once; the doctor says `vedette setup-onnxruntime`"
 
     def active_when_configured(self):
-        configuration = CONFIGURATION.format(device=self.device, here=HERE, broker=self.broker.port, fleet=self.fleet.url)
+        configuration = CONFIGURATION.format(device=self.device, here=HERE, broker=self.broker.port,
+                                             fleet=self.fleet.url)
         self.board.ask("cp -d /mnt/host/onnxruntime/libonnxruntime.so* /usr/local/lib/ && "
                        "cp /mnt/host/root.json /etc/vedette/ && "
                        f"sed -i 's|^source = .*pattern.*|{CAMERA}|; s|^sinks = .*|sinks = [\"mqtt\", \"log\"]|' "
@@ -226,7 +228,7 @@ class Checks:
 
     def killed(self):
         took = self.comes_back("systemctl kill --signal=KILL --kill-whom=main vedette")
-        return f"{self.committed} observes after {took:.0f} s, {self.show('NRestarts')[0]} restarts in all"
+        return f"{self.committed} observes after {took:.0f} s, {self.show('NRestarts')[0]} restart by systemd"
 
     def starved(self):
         """Nothing of the daemon runs any more: systemd has to notice, kill it and start it again."""
@@ -235,8 +237,7 @@ class Checks:
         return f"{self.committed} observes after {took:.0f} s; systemd: {said}"
 
     def upgrades(self):
-        said = "DEBIAN_FRONTEND=noninteractive apt-get install --yes /mnt/host/" + self.packages[1]
-        took = self.comes_back(said, 900)
+        took = self.comes_back(INSTALL + self.packages[1], 900)
         version = self.board.ask("dpkg-query --show --showformat='${Version} ${db:Status-Abbrev}' vedette; "
                                  "grep -c /dev/video0 /etc/vedette/vedette.toml")
         if self.packages[1].split("_")[1] not in version:
