@@ -1,4 +1,5 @@
-"""Real-size networks with random weights, batch norms already folded: MobileNetV2, ResNet-50, a YOLOv8n-size detector.
+"""Real-size networks with random weights, batch norms already folded: MobileNetV2, ResNet-50, a YOLOv8n-size detector;
+and full layers, for requests.
 
 Written from the published structures, so that their cost is that of the real ones; they recognise nothing.
 Weights are drawn for a variance of about one after every layer, so that the numbers stay sane.
@@ -9,6 +10,7 @@ import numpy as np
 from graph import Graph, decode_sides
 
 EDGE_GAIN = 0.3
+DENSE_WIDTH, DENSE_LAYERS = 768, 4
 YOLO_SIDE, YOLO_CLASSES, YOLO_BINS, YOLO_STRIDES = 640, 80, 16, (8, 16, 32)
 
 
@@ -43,6 +45,17 @@ class Random(Graph):
     def picture_model(self, side, classes, doc):
         """The finished classifier."""
         return self.model({"input": ["batch", 3, side, side]}, {"logits": ["batch", classes]}, doc)
+
+
+def dense(seed=4):
+    """Full layers: 2.4 million weights that are read once a run, whatever the batch, so that a batch gains."""
+    g, x = Random("dense", seed), "x"
+    for index in range(DENSE_LAYERS):
+        weight = g.rng.normal(0, np.sqrt(2.0 / DENSE_WIDTH), (DENSE_WIDTH, DENSE_WIDTH)).astype(np.float32)
+        last = index == DENSE_LAYERS - 1
+        x = g.add("MatMul", [x, g.constant(weight, "w")], named="y" if last else None)
+        x = x if last else g.relu(x)
+    return g.model({"x": ["batch", DENSE_WIDTH]}, {"y": ["batch", DENSE_WIDTH]}, "Full layers, random weights")
 
 
 def mobilenet_v2(seed=1):

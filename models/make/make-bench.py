@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bench_nets import YOLO_SIDE, mobilenet_v2, resnet50, settle, yolo_n
+from bench_nets import DENSE_WIDTH, YOLO_SIDE, dense, mobilenet_v2, resnet50, settle, yolo_n
 from drawing import draw
 from held_out import session
 from picture import letterbox, write_png
@@ -58,6 +58,28 @@ shape = {shape}
 {postprocess}
 [golden]
 atol = {atol}
+rtol = 0.001
+"""
+DENSE_TOML = """\
+schema = 1
+name = "{name}"
+version = "1.0.0"
+task = "raw"
+summary = "Four full layers, random weights: for benchmarks of requests."
+license = "Apache-2.0"
+
+[[input]]
+name = "x"
+type = "f32"
+shape = ["batch", {width}]
+
+[[output]]
+name = "y"
+type = "f32"
+shape = ["batch", {width}]
+
+[golden]
+atol = 0.001
 rtol = 0.001
 """
 CLASSIFY = 'kind = "classify"\ntop_k = 5\nactivation = "softmax"\n'
@@ -147,7 +169,21 @@ def detector(folder):
     return f"{int((result[0, 4:].max(axis=0) > SCORE).sum())} candidates above {SCORE}, in other scenes {others}"
 
 
+def requests(folder):
+    """The folder of the small model that is asked over HTTP."""
+    case = folder / "golden" / "noise"
+    case.mkdir(parents=True, exist_ok=True)
+    (folder / "model.onnx").write_bytes(dense().SerializeToString())
+    (folder / "model.toml").write_text(DENSE_TOML.format(name=folder.name, width=DENSE_WIDTH))
+    x = np.random.default_rng(5).normal(0, 1, (1, DENSE_WIDTH)).astype(np.float32)
+    result = session(str(folder / "model.onnx")).run(None, {"x": x})[0]
+    np.save(case / "x.npy", x)
+    np.save(case / "y.npy", result)
+    return f"y {result.min():.2f} to {result.max():.2f}, deviation {result.std():.2f}"
+
+
 BENCH = {
+    "dense-768": requests,
     "mobilenet-v2": lambda folder: classifier(folder, "MobileNetV2 224, random weights: for benchmarks.", model=mobilenet_v2()),
     "mobilenet-v2-int8": quantised,
     "resnet-50": lambda folder: classifier(folder, "ResNet-50 224, random weights: for benchmarks.", model=resnet50()),

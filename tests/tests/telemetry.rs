@@ -187,3 +187,32 @@ fn a_pipeline_tells_how_it_does_and_a_source_that_falls_silent_is_an_alarm() -> 
     assert_eq!(daemon.stop()?.code, Some(0));
     Ok(())
 }
+
+#[test]
+fn messages_that_were_lost_are_an_alarm_until_a_sample_has_lost_no_more() -> Result<()> {
+    let bench = Bench::new()?;
+    board(&bench.folder)?;
+    for name in ["conf", "db"] {
+        bench.folder.write(&format!("state/outbox/{name}"), [0x5A; 4096])?;
+    }
+    let quick = "[alarms.messages_lost]\nhold_s = 0\nclear_after_s = 0\n";
+    let mut daemon = bench.start(&[BOARD, quick].concat())?;
+    let topic = bench.topics.alarm("messages_lost");
+    let raised = bench.listener.wait("the alarm", PATIENCE, |messages| {
+        let told = messages.iter().filter(|message| message.topic == topic);
+        told.filter_map(|message| exactly::<Alarm<'_>>(&message.body).ok())
+            .find(|alarm| alarm.active)
+            .map(|alarm| alarm.value)
+    })?;
+    assert_eq!(raised, Some(1.0), "the store that was set aside");
+    bench.listener.wait("its end", PATIENCE, |messages| {
+        let told = messages.iter().filter(|message| message.topic == topic);
+        let states: Vec<bool> = told
+            .filter_map(|message| exactly::<Alarm<'_>>(&message.body).ok())
+            .map(|alarm| alarm.active)
+            .collect();
+        states.windows(2).any(|two| two == [true, false]).then_some(())
+    })?;
+    assert_eq!(daemon.stop()?.code, Some(0));
+    Ok(())
+}

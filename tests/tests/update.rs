@@ -59,6 +59,27 @@ fn phases(bench: &Bench, messages: &[Message]) -> Result<Vec<Phase>> {
 }
 
 #[test]
+fn a_device_that_cannot_rehearse_now_refuses_nothing_and_tries_again() -> Result<()> {
+    let (bench, fleet) = (Bench::new()?, Fleet::new()?);
+    fleet.release("2.0.0", Kind::Good, WATCHED_S)?;
+    let text = bench.head() + &config(&bench, &fleet)?;
+    let place = bench.folder.path().join("later");
+    let mut daemon = Daemon::prepare(&bench.folder, &text)?.env("TMPDIR", &place).start()?;
+    bench.observed("door", 5)?;
+    look(&bench)?;
+    daemon.wait_log("cannot rehearse a release", PATIENCE)?;
+    let state = bench.listener.wait("the rehearsal", PATIENCE, |messages| {
+        let state = state(&bench, messages)?;
+        (state.phase == Phase::Rehearsing).then_some(state.refused.is_some())
+    })?;
+    assert!(!state, "refused for what the device could not");
+    std::fs::create_dir(&place)?;
+    rests(&bench, Some("2.0.0"), None)?;
+    assert_eq!(daemon.stop()?.code, Some(0));
+    Ok(())
+}
+
+#[test]
 fn a_release_is_pulled_tried_and_committed_without_losing_a_frame() -> Result<()> {
     let (bench, fleet) = (Bench::new()?, Fleet::new()?);
     fleet.release("2.0.0", Kind::Good, WATCHED_S)?;

@@ -7,6 +7,8 @@
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot go on must fail")]
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "this is its output")]
 
+mod api;
+mod daemon;
 mod frames;
 mod memory;
 mod model;
@@ -21,6 +23,7 @@ mod tensor;
 
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
+use std::time::Duration;
 
 use clap::Parser;
 use vedette::hw::heap;
@@ -43,7 +46,16 @@ const GROUPS: &[(&str, Measure)] = &[
     ("memory", memory::rows),
     ("reload", reload::rows),
     ("allocations", allocations),
+    ("api-infer", api::infer),
+    ("api-load", api::endurance),
+    ("api-live", api::live),
+    ("api-page", api::page),
 ];
+
+/// Whether `wanted` selects the group `name`: by its name, or by the first part of it.
+fn selects(wanted: &str, name: &str) -> bool {
+    name.strip_prefix(wanted).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+}
 
 /// The command line, as `scripts/bench` writes it.
 #[derive(Debug, Parser)]
@@ -56,6 +68,9 @@ struct Arguments {
     /// Few and short rounds
     #[arg(long)]
     quick: bool,
+    /// How long the API is loaded, in seconds
+    #[arg(long, value_name = "S")]
+    load: Option<u64>,
     /// Folder of the benchmark models
     #[arg(long, default_value = ".cache/bench-models")]
     models: PathBuf,
@@ -82,6 +97,7 @@ struct Arguments {
 /// What every row may use.
 pub(crate) struct Bench {
     quick: bool,
+    load: Option<Duration>,
     frames: Frames,
     models: PathBuf,
     shapes: PathBuf,
@@ -112,7 +128,8 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     };
     let known: Vec<&str> = GROUPS.iter().map(|(name, _)| *name).collect();
-    if let Some(name) = arguments.names.iter().find(|name| !known.contains(&name.as_str())) {
+    let unknown = |wanted: &&String| !known.iter().any(|name| selects(wanted, name));
+    if let Some(name) = arguments.names.iter().find(unknown) {
         eprintln!("bench: there is no `{name}`; there are: {}", known.join(", "));
         return ExitCode::from(2);
     }
@@ -121,6 +138,7 @@ fn main() -> ExitCode {
     Runtime::open(Some(&onnxruntime)).unwrap();
     let bench = Bench {
         quick: arguments.quick,
+        load: arguments.load.map(Duration::from_secs),
         frames: Frames::draw(),
         models: arguments.models,
         shapes: arguments.shapes,
@@ -131,7 +149,8 @@ fn main() -> ExitCode {
     };
     let mut rows = Vec::new();
     for (name, measure) in GROUPS {
-        if arguments.names.is_empty() || arguments.names.iter().any(|wanted| wanted == name) {
+        if arguments.names.is_empty() || arguments.names.iter().any(|wanted| selects(wanted, name))
+        {
             eprintln!("bench: {name} ...");
             rows.extend(measure(&bench));
         }

@@ -13,6 +13,8 @@ use super::answer::Refusal;
 
 /// What room is given out in.
 const UNIT_BYTES: usize = 1 << 10;
+/// Where a tensor may begin, so that it is run from where it arrived: what the library's kernels like best.
+const ALIGN: usize = 64;
 /// Bodies of the largest size for which there is room at one time. More would be a board's memory.
 const LARGEST_AT_ONCE: usize = 4;
 
@@ -37,26 +39,38 @@ impl Room {
         Self { units: Arc::new(Semaphore::new(units)), largest_bytes }
     }
 
-    /// All of `body`.
+    /// All of `body`, in one piece, whose part behind the first `head` bytes begins where a tensor may.
     ///
     /// # Errors
     /// It is too large, there is no room for it now, or it broke off.
-    pub(super) async fn take(&self, body: Body) -> Result<Taken, Refusal> {
+    pub(super) async fn take(&self, body: Body, head: usize) -> Result<Taken, Refusal> {
         let largest = self.largest_bytes;
         let too_large = || {
             Refusal::too_large(format!("the body is larger than {largest} bytes (`api.body_mb`)"))
         };
         // A body that does not say how long it is gets the room of the largest.
-        let length = body.size_hint().upper().map_or(Ok(largest), usize::try_from);
+        let hint = body.size_hint();
+        let length = hint.upper().map_or(Ok(largest), usize::try_from);
         let length = length.ok().filter(|length| *length <= largest).ok_or_else(too_large)?;
         let units = u32::try_from(length.div_ceil(UNIT_BYTES)).unwrap_or(u32::MAX);
         let room = self.units.clone().try_acquire_many_owned(units);
         let room = room.map_err(|_| Refusal::busy("too many large requests at one time"))?;
-        match Limited::new(body, largest).collect().await {
-            Ok(collected) => Ok(Taken { bytes: collected.to_bytes(), _room: room }),
-            Err(error) if error.is::<LengthLimitError>() => Err(too_large()),
-            Err(error) => Err(Refusal::bad(format!("the body broke off: {error}"))),
+        // Its memory is of use only once it is written to: a promise of many bytes takes none.
+        let known = hint.exact().map_or(0, |_| length);
+        let mut bytes = Vec::<u8>::with_capacity(known + ALIGN);
+        let begin = bytes.as_ptr().wrapping_add(head).align_offset(ALIGN).min(ALIGN);
+        bytes.resize(begin, 0);
+        let mut body = Limited::new(body, largest);
+        while let Some(frame) = body.frame().await {
+            match frame {
+                Ok(frame) => {
+                    frame.data_ref().into_iter().for_each(|data| bytes.extend_from_slice(data))
+                }
+                Err(error) if error.is::<LengthLimitError>() => return Err(too_large()),
+                Err(error) => return Err(Refusal::bad(format!("the body broke off: {error}"))),
+            }
         }
+        Ok(Taken { bytes: Bytes::from(bytes).slice(begin..), _room: room })
     }
 }
 
@@ -71,14 +85,25 @@ mod tests {
         let body = |bytes: usize| Body::from(vec![0_u8; bytes]);
         let mut held = Vec::new();
         for _ in 0..LARGEST_AT_ONCE {
-            held.push(room.take(body(2 * UNIT_BYTES)).await.unwrap());
+            held.push(room.take(body(2 * UNIT_BYTES), 0).await.unwrap());
         }
         assert_eq!(held[0].bytes.len(), 2 * UNIT_BYTES);
-        let refused = room.take(body(1)).await.unwrap_err();
+        let refused = room.take(body(1), 0).await.unwrap_err();
         assert_eq!(refused.status, StatusCode::TOO_MANY_REQUESTS);
         held.pop();
-        assert!(room.take(body(1)).await.is_ok());
-        let refused = room.take(body(2 * UNIT_BYTES + 1)).await.unwrap_err();
+        assert!(room.take(body(1), 0).await.is_ok());
+        let refused = room.take(body(2 * UNIT_BYTES + 1), 0).await.unwrap_err();
         assert_eq!(refused.status, StatusCode::PAYLOAD_TOO_LARGE);
+    }
+
+    #[tokio::test]
+    async fn what_is_behind_the_head_begins_where_a_tensor_may() {
+        let room = Room::new(1 << 10);
+        for head in [0, 1, 63, 64, 200] {
+            let sent: Vec<u8> = (0..=255).collect();
+            let taken = room.take(Body::from(sent.clone()), head).await.unwrap();
+            assert_eq!(taken.bytes, sent);
+            assert_eq!(taken.bytes.slice(head..).as_ptr().align_offset(ALIGN), 0, "{head}");
+        }
     }
 }

@@ -25,7 +25,7 @@ use tokio::time::Instant;
 
 use super::answer::Refusal;
 use super::{Api, Pipeline};
-use crate::pipeline::snapshot::snapshot;
+use crate::pipeline::snapshot::Studio;
 use crate::report;
 
 /// Largest picture: it is looked at on a screen, and ten a second are 4 MB.
@@ -68,13 +68,13 @@ pub(super) fn routes() -> Router<Arc<Api>> {
 }
 
 async fn frame(State(api): State<Arc<Api>>, name: Named) -> Result<Response, Refusal> {
-    let picture = picture(api.pipeline(&name?.0)?).await?;
+    let picture = picture(api.pipeline(&name?.0)?, &mut Studio::default()).await?;
     let kind = HeaderValue::from_static("image/jpeg");
     Ok((StatusCode::OK, [(CONTENT_TYPE, kind)], picture).into_response())
 }
 
-/// The next frame that is understood, as a JPEG file.
-async fn picture(pipeline: &Pipeline) -> Result<Vec<u8>, Refusal> {
+/// The next frame that is understood, as a JPEG file, made in `studio`.
+async fn picture(pipeline: &Pipeline, studio: &mut Studio) -> Result<Vec<u8>, Refusal> {
     let waits = pipeline.open.door.picture().ok_or_else(|| {
         Refusal::busy("too many wait for a picture of this pipeline already: try again in a second")
     })?;
@@ -82,10 +82,14 @@ async fn picture(pipeline: &Pipeline) -> Result<Vec<u8>, Refusal> {
         || Refusal::unavailable(format!("no frame within {} s", PATIENCE.as_secs()), RETRY_S);
     let shot = tokio::time::timeout(PATIENCE, waits).await;
     let shot = shot.map_err(|_| silent())?.map_err(|_| silent())?;
-    let made = tokio::task::spawn_blocking(move || snapshot(&shot, PICTURE_BYTES_MAX)).await;
-    match made {
-        Ok(Ok(snapshot)) => Ok(snapshot.jpeg),
-        Ok(Err(error)) => Err(Refusal::unavailable(report::chain(&error), RETRY_S)),
+    let mut own = std::mem::take(studio);
+    let make = move || (own.snapshot(&shot, PICTURE_BYTES_MAX), own);
+    match tokio::task::spawn_blocking(make).await {
+        Ok((made, own)) => {
+            *studio = own;
+            let made = made.map_err(|error| Refusal::unavailable(report::chain(&error), RETRY_S));
+            made.map(|snapshot| snapshot.jpeg)
+        }
         Err(_) => Err(Refusal::unavailable("the daemon is ending", RETRY_S)),
     }
 }
@@ -133,9 +137,9 @@ async fn show(
     parts: &mpsc::Sender<Bytes>,
     _place: OwnedSemaphorePermit,
 ) {
-    let (mut due, mut vain) = (Instant::now(), 0);
+    let (mut due, mut vain, mut studio) = (Instant::now(), 0, Studio::default());
     while !pipeline.open.health.has_ended() && vain < VAIN_MAX {
-        let pause = match picture(pipeline).await {
+        let pause = match picture(pipeline, &mut studio).await {
             Ok(jpeg) => {
                 vain = 0;
                 let head = format!(

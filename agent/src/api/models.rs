@@ -159,8 +159,18 @@ impl Shelf {
     pub(super) fn counted(&self) -> BTreeMap<(String, String), Stats> {
         let mut counted = BTreeMap::<_, Stats>::new();
         for ((name, version, _), known) in self.lock().iter() {
-            let own = known.stats().clone();
-            counted.entry((name.clone(), version.clone())).or_default().add(&own);
+            counted.entry((name.clone(), version.clone())).or_default().add(&known.stats());
+        }
+        counted
+    }
+
+    /// The same of one version alone.
+    pub(super) fn counted_of(&self, name: &str, version: &str) -> Stats {
+        let mut counted = Stats::default();
+        for ((other, of, _), known) in self.lock().iter() {
+            if other == name && of == version {
+                counted.add(&known.stats());
+            }
         }
         counted
     }
@@ -208,5 +218,7 @@ pub(super) mod tests {
         let counted = shelf.counted();
         assert_eq!(counted.len(), 1);
         assert_eq!(counted[&("door".to_owned(), "1".to_owned())].cancelled, 4);
+        assert_eq!(shelf.counted_of("door", "1").cancelled, 4);
+        assert_eq!(shelf.counted_of("door", "2"), Stats::default());
     }
 }

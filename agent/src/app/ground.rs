@@ -44,16 +44,26 @@ impl Ground {
 
 /// The mailboxes of the pipelines that `model` infers, always or at times.
 fn desk(config: &Config, model: usize, seats: &[Seat]) -> Desk {
-    let rates: Vec<_> = config.uses(model).map(|one| one.pipeline.source.rate_hz()).collect();
-    let mut desk = Desk::new(&rates);
-    // Samples come in packets: of windows that are whole at the same time none is to be lost.
-    let cut = config.models[model].folder.window.as_ref().map(|window| &window.cut);
+    let pipelines: Vec<_> = config.uses(model).map(|one| one.pipeline).collect();
+    let mut desk = mailboxes(config, &pipelines);
     for (place, one) in config.uses(model).enumerate() {
-        if let Some(cut) = cut {
-            desk.set_lenient(place, (cut.period() / 2).min(LENIENT_MAX));
-        }
         if let Some(replaced) = &seats[one.index].twin {
             desk.set_replaced(place, replaced.clone());
+        }
+    }
+    desk
+}
+
+/// Mailboxes for `pipelines`, all before one engine.
+pub(super) fn mailboxes(config: &Config, pipelines: &[&PipelineConfig]) -> Desk {
+    let rates: Vec<_> = pipelines.iter().map(|pipeline| pipeline.source.rate_hz()).collect();
+    let mut desk = Desk::new(&rates);
+    for (place, pipeline) in pipelines.iter().enumerate() {
+        // Samples come in packets: of windows that are whole at the same time none is to be lost. A lighter model's are
+        // cut as those of the pipeline's own.
+        let cut = config.models[pipeline.model].folder.window.as_ref().map(|window| &window.cut);
+        if let Some(cut) = cut {
+            desk.set_lenient(place, (cut.period() / 2).min(LENIENT_MAX));
         }
     }
     desk

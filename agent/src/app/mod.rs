@@ -1,5 +1,6 @@
 //! The composition root: opens everything, starts everything, drains with a deadline.
 
+pub mod alone;
 mod api;
 mod engines;
 mod ground;
@@ -24,7 +25,7 @@ use crate::config::checked::Use;
 use crate::config::section::Mistake;
 use crate::disk::StateDir;
 use crate::hw::ort::Runtime;
-use crate::hw::pages;
+use crate::hw::{heap, pages};
 use crate::mqtt::{self, Link};
 use crate::pipeline::capture::Capture;
 use crate::pipeline::frame::Frame;
@@ -322,7 +323,10 @@ impl House {
                 _ = hangup.recv() => self.reload(&reread),
                 () = self.changed.notified() => self.tell(),
                 _ = figures.tick() => self.log_figures(),
-                () = &mut settled, if !settled.is_elapsed() => pages::release_code(),
+                () = &mut settled, if !settled.is_elapsed() => {
+                    pages::release_program();
+                    heap::give_back();
+                }
             }
         }
         watchdog::stopping();

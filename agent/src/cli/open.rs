@@ -15,11 +15,25 @@ use crate::pipeline::engine::{Engine, EngineError};
 use crate::report;
 
 /// Which model, and how to run it.
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Args)]
 pub(super) struct OpenArgs {
     /// Model folder: model.onnx, model.toml, golden/
     #[arg(value_name = "MODEL")]
     model: PathBuf,
+    #[command(flatten)]
+    how: HowArgs,
+}
+
+impl OpenArgs {
+    /// Opens it; otherwise the message that says why not.
+    pub(super) fn open(&self) -> Result<Opened, String> {
+        self.how.open(&self.model)
+    }
+}
+
+/// How to run a model.
+#[derive(Debug, Args)]
+pub(super) struct HowArgs {
     /// Provider to run it with, most preferred first
     #[arg(long = "provider", value_name = "NAME", value_delimiter = ',', default_values_t = ["cpu".to_owned()])]
     providers: Vec<String>,
@@ -43,15 +57,10 @@ pub(super) struct Opened {
     pub(super) engine: Arc<dyn Engine>,
 }
 
-impl OpenArgs {
-    /// The same for another model.
-    pub(super) fn of(&self, model: PathBuf) -> Self {
-        Self { model, ..self.clone() }
-    }
-
-    /// Opens it; otherwise the message that says why not.
-    pub(super) fn open(&self) -> Result<Opened, String> {
-        let folder = read_folder(&self.model)?;
+impl HowArgs {
+    /// Opens the model in the folder `model`; otherwise the message that says why not.
+    pub(super) fn open(&self, model: &Path) -> Result<Opened, String> {
+        let folder = read_folder(model)?;
         let text = format!(
             "providers = {:?}\nthreads = {}\n\
              tensorrt = {{ fp16 = {}, cuda_graph = {} }}\ncuda = {{ cuda_graph = {} }}\n",

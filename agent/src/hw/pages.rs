@@ -69,30 +69,41 @@ pub(super) fn advise(data: NonNull<u8>, bytes: usize) {
     }
 }
 
-/// Lets go of the program's own code; what is called again is read again, from the page cache as a rule.
-pub fn release_code() {
+/// What is let go of besides the program itself: the C library's parts, which were never written to either.
+/// Libraries that were opened at run time may have changed their own code, and are left alone.
+const C_LIBRARY: [&str; 4] = ["/libc.so.6", "/libm.so.6", "/libgcc_s.so.1", "/ld-linux-"];
+
+/// Lets go of code and constants, the program's and the C library's; what is used again is read again, from the page
+/// cache as a rule.
+pub fn release_program() {
     let (Ok(program), Ok(maps)) =
         (std::env::current_exe(), std::fs::read_to_string("/proc/self/maps"))
     else {
         return;
     };
     let program = program.to_string_lossy();
-    for range in maps.lines().filter_map(|line| code(line, &program)) {
+    for range in maps.lines().filter_map(|line| unwritten(line, &program)) {
         let begin = std::ptr::with_exposed_provenance_mut(range.start);
         let advice = rustix::mm::Advice::LinuxDontNeed;
-        // SAFETY: the range is one mapping of a file, private, readable and executable and not writable: what is in
-        // it is what is in the file, and is mapped again where it is next touched.
+        // SAFETY: the range is one mapping of a file, private, and was at no time writable: what is in it is what is
+        // in the file, and is mapped again where it is next touched.
         if unsafe { rustix::mm::madvise(begin, range.len(), advice) }.is_err() {
-            tracing::trace!("the code of the start stays resident");
+            tracing::trace!("what only the start needed stays resident");
         }
     }
 }
 
-/// Where `line` of a list of mappings has code of `program`.
-fn code(line: &str, program: &str) -> Option<std::ops::Range<usize>> {
+/// Where `line` of a list of mappings has code or constants of `program` or the C library. Of what is only readable,
+/// what is at the file's beginning: further on are tables that the loader filled with addresses before it locked them.
+fn unwritten(line: &str, program: &str) -> Option<std::ops::Range<usize>> {
     let mut words = line.split_whitespace();
-    let (range, access) = (words.next()?, words.next()?);
-    if access != "r-xp" || words.nth(3)? != program {
+    let (range, access, offset) = (words.next()?, words.next()?, words.next()?);
+    let begins = usize::from_str_radix(offset, 16) == Ok(0);
+    if !(access == "r-xp" || access == "r--p" && begins) {
+        return None;
+    }
+    let file = words.nth(2)?;
+    if file != program && !C_LIBRARY.iter().any(|name| file.contains(name)) {
         return None;
     }
     let (begin, end) = range.split_once('-')?;
@@ -104,17 +115,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_code_of_the_program_itself_is_let_go_of() {
+    fn only_what_was_never_written_is_let_go_of() {
         for (line, found) in [
+            ("0-1000 r--p 00000000 fe:00 77    /usr/bin/vedette", Some(0..0x1000)),
             ("1000-3000 r-xp 00001000 fe:00 77    /usr/bin/vedette", Some(0x1000..0x3000)),
             ("3000-4000 r--p 00003000 fe:00 77    /usr/bin/vedette", None),
             ("4000-5000 rw-p 00004000 fe:00 77    /usr/bin/vedette", None),
-            ("5000-6000 r-xp 00001000 fe:00 78    /usr/lib/libc.so.6", None),
+            ("5000-6000 r-xp 00001000 fe:00 78    /usr/lib/libc.so.6", Some(0x5000..0x6000)),
+            ("5000-6000 r--p 00020000 fe:00 78    /usr/lib/libc.so.6", None),
+            ("5000-6000 r-xp 00001000 fe:00 79    /usr/lib/libonnxruntime.so", None),
             ("7000-8000 r-xp 00000000 00:00 0", None),
         ] {
-            assert_eq!(code(line, "/usr/bin/vedette"), found, "{line}");
+            assert_eq!(unwritten(line, "/usr/bin/vedette"), found, "{line}");
         }
-        release_code();
+        release_program();
         assert_eq!(copy(&[7; 3]), [7; 3], "and what is called after it still runs");
     }
 

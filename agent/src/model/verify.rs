@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::child::{Answer, Opened, Request, ask};
+use super::child::{Answer, ChildError, Opened, Request, ask};
 use super::folder::{GRAPH, ModelFolder};
 use super::golden;
 use super::graph::{self, GraphReport, Policy};
@@ -70,6 +70,9 @@ pub struct Verdict {
     pub run_ms: Option<f64>,
     /// Most memory that was resident while it was open.
     pub peak_bytes: Option<u64>,
+    /// Whether it was not even opened, for a reason that is not its own: there was no process for it.
+    #[serde(skip)]
+    pub unknown: bool,
 }
 
 impl Verdict {
@@ -92,6 +95,7 @@ pub fn verify(path: &Path, settings: &Settings) -> Verdict {
         engine: None,
         run_ms: None,
         peak_bytes: None,
+        unknown: false,
     };
     let is_folder = path.is_dir();
     let file = if is_folder { path.join(GRAPH) } else { path.to_owned() };
@@ -122,6 +126,7 @@ pub fn verify(path: &Path, settings: &Settings) -> Verdict {
     match ask(&settings.program, &request, settings.time_limit) {
         Ok(answer) => answered(answer, path, is_folder, settings, &mut verdict),
         Err(error) => {
+            verdict.unknown = matches!(error, ChildError::Start(_));
             verdict.check("open", Err(vec![report::chain(&error)]));
         }
     }

@@ -40,8 +40,8 @@ pub struct Health {
     inferred_at: AtomicU64,
     /// The same of the last frame that showed nothing new, while no other waited to be inferred.
     looked_at: AtomicU64,
-    /// Whether a frame was found worth a run and none was inferred since.
-    owed: AtomicBool,
+    /// The last frame that was found worth a run: its number and one more; 0 once it was inferred.
+    owed: AtomicU64,
     /// Whether a frame failed and none was taken in its place yet.
     retries: AtomicBool,
     steps: Steps,
@@ -222,7 +222,7 @@ impl Default for Health {
             began: Instant::now(),
             inferred_at: AtomicU64::new(0),
             looked_at: AtomicU64::new(0),
-            owed: AtomicBool::new(false),
+            owed: AtomicU64::new(0),
             retries: AtomicBool::new(false),
             steps: Steps::default(),
             interval: Mutex::new(Interval { log: Since::new(), telemetry: Since::new() }),
@@ -249,9 +249,9 @@ impl Health {
         self.captured.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// A frame is worth a run.
-    pub fn admitted(&self) {
-        self.owed.store(true, Ordering::Relaxed);
+    /// Frame `seq` is worth a run.
+    pub fn admitted(&self, seq: u64) {
+        self.owed.store(seq.saturating_add(1), Ordering::Relaxed);
     }
 
     /// A frame was not worth a run.
@@ -265,7 +265,7 @@ impl Health {
         counter.fetch_add(1, Ordering::Relaxed);
         // What is thinned says nothing of those that are not; and a model that hangs on the only frame that is on its
         // way is not well because nothing moves.
-        if why != Skipped::Thinned && !self.owed.load(Ordering::Relaxed) {
+        if why != Skipped::Thinned && self.owed.load(Ordering::Relaxed) == 0 {
             self.looked_at.store(self.stamp(), Ordering::Relaxed);
         }
     }
@@ -275,13 +275,17 @@ impl Health {
         u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX - 1) + 1
     }
 
-    /// An observation went to the sinks, `latency` after its frame was captured; `replaced` frames were lost to newer
-    /// ones by then.
-    pub fn inferred(&self, latency: Duration, replaced: u64) {
+    /// The observation of frame `seq` went to the sinks, `latency` after it was captured; `replaced` frames were lost to
+    /// newer ones by then.
+    pub fn inferred(&self, seq: u64, latency: Duration, replaced: u64) {
         self.inferred.fetch_add(1, Ordering::Relaxed);
         self.replaced.store(replaced, Ordering::Relaxed);
         self.inferred_at.store(self.stamp(), Ordering::Relaxed);
-        self.owed.store(false, Ordering::Relaxed);
+        // Another one that was found worth a run meanwhile is still owed.
+        let own = seq.saturating_add(1);
+        if self.owed.compare_exchange(own, 0, Ordering::Relaxed, Ordering::Relaxed).is_err() {
+            // A newer one is on its way, or nobody looked at this one.
+        }
         let mut interval = self.interval.lock().unwrap_or_else(PoisonError::into_inner);
         let Interval { log, telemetry } = &mut *interval;
         for histogram in [&mut log.latency_us, &mut telemetry.latency_us].into_iter().flatten() {
@@ -439,7 +443,7 @@ mod tests {
         let health = Health::default();
         for ms in [10, 20, 30] {
             health.captured();
-            health.inferred(Duration::from_millis(ms), 4);
+            health.inferred(0, Duration::from_millis(ms), 4);
         }
         health.failed();
         let first = health.summary();
@@ -458,10 +462,13 @@ mod tests {
         let health = Health::default();
         assert_eq!(health.looked_ago(), None);
         health.skipped(Skipped::Thinned);
-        health.admitted();
+        health.admitted(7);
+        health.admitted(8);
+        // The one before was on its way already; this one is not done with it.
+        health.inferred(7, Duration::ZERO, 0);
         health.skipped(Skipped::Still);
         assert_eq!(health.looked_ago(), None);
-        health.inferred(Duration::ZERO, 0);
+        health.inferred(8, Duration::ZERO, 0);
         health.skipped(Skipped::Still);
         assert!(health.looked_ago().is_some());
     }

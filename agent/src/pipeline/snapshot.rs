@@ -42,52 +42,78 @@ pub struct Snapshot {
 /// # Errors
 /// [`SnapshotError`].
 pub fn snapshot(shot: &Shot, limit: usize) -> Result<Snapshot, SnapshotError> {
-    let mut rgb = Vec::new();
-    rgb::to_rgb(&shot.frame, &mut rgb).map_err(SnapshotError::Frame)?;
-    let (width, height) = (shot.frame.width, shot.frame.height);
-    draw::annotate(&mut rgb, width, height, &shot.detections);
-    let (mut width, mut height) = (size(width), size(height));
-    let mut encoder = Encoder::new().map_err(SnapshotError::Encode)?;
-    let mut jpeg = Vec::new();
-    loop {
-        if width <= WIDTH_MAX {
-            for quality in QUALITIES {
-                encoder
-                    .encode_rgb(&rgb, extent(width), extent(height), quality, &mut jpeg)
-                    .map_err(SnapshotError::Encode)?;
-                if jpeg.len() <= limit {
-                    return Ok(Snapshot {
-                        jpeg,
-                        width_px: extent(width),
-                        height_px: extent(height),
-                    });
+    Studio::default().snapshot(shot, limit)
+}
+
+/// What pictures are made with, for who wants one after the other: its memory is reused.
+#[derive(Debug, Default)]
+pub struct Studio {
+    encoder: Option<Encoder>,
+    rgb: Vec<u8>,
+    half: Vec<u8>,
+}
+
+impl Studio {
+    /// As [`snapshot`].
+    ///
+    /// # Errors
+    /// [`SnapshotError`].
+    pub fn snapshot(&mut self, shot: &Shot, limit: usize) -> Result<Snapshot, SnapshotError> {
+        if self.encoder.is_none() {
+            self.encoder = Some(Encoder::new().map_err(SnapshotError::Encode)?);
+        }
+        let Self { encoder: Some(encoder), rgb, half } = self else {
+            return Err(SnapshotError::Large(limit));
+        };
+        if half.capacity() > rgb.capacity() {
+            // The last picture was made smaller.
+            std::mem::swap(rgb, half);
+        }
+        rgb::to_rgb(&shot.frame, rgb).map_err(SnapshotError::Frame)?;
+        let (width, height) = (shot.frame.width, shot.frame.height);
+        draw::annotate(rgb, width, height, &shot.detections);
+        let (mut width, mut height) = (size(width), size(height));
+        let mut jpeg = Vec::new();
+        loop {
+            if width <= WIDTH_MAX {
+                for quality in QUALITIES {
+                    encoder
+                        .encode_rgb(rgb, extent(width), extent(height), quality, &mut jpeg)
+                        .map_err(SnapshotError::Encode)?;
+                    if jpeg.len() <= limit {
+                        return Ok(Snapshot {
+                            jpeg,
+                            width_px: extent(width),
+                            height_px: extent(height),
+                        });
+                    }
                 }
             }
+            if width.min(height) < 2 * SIDE_MIN {
+                return Err(SnapshotError::Large(limit));
+            }
+            halve(rgb, width, height, half);
+            std::mem::swap(rgb, half);
+            (width, height) = (width / 2, height / 2);
         }
-        if width.min(height) < 2 * SIDE_MIN {
-            return Err(SnapshotError::Large(limit));
-        }
-        rgb = halved(&rgb, width, height);
-        (width, height) = (width / 2, height / 2);
     }
 }
 
-/// The picture at half its width and height, each pixel the mean of four. An odd last column or row is left out.
-fn halved(rgb: &[u8], width: usize, height: usize) -> Vec<u8> {
-    let mut half = Vec::with_capacity(rgb.len() / 4);
-    for y in 0..height / 2 {
-        for x in 0..width / 2 {
-            for channel in 0..3 {
-                let at = |dx, dy| {
-                    let index = 3 * ((2 * y + dy) * width + 2 * x + dx) + channel;
-                    rgb.get(index).copied().map_or(0, u16::from)
-                };
-                let mean = (at(0, 0) + at(1, 0) + at(0, 1) + at(1, 1) + 2) / 4;
-                half.push(u8::try_from(mean).unwrap_or(u8::MAX));
-            }
-        }
+/// Writes the picture at half its width and height to `half`, each pixel the mean of four. An odd last column or row is
+/// left out.
+fn halve(rgb: &[u8], width: usize, height: usize, half: &mut Vec<u8>) {
+    half.clear();
+    for rows in rgb.chunks_exact(6 * width).take(height / 2) {
+        let (upper, lower) = rows.split_at(3 * width);
+        let fours = upper.as_chunks::<6>().0.iter().zip(lower.as_chunks::<6>().0);
+        half.extend(fours.flat_map(|(upper, lower)| {
+            [0, 1, 2].map(|channel| {
+                let four = [upper[channel], upper[channel + 3], lower[channel], lower[channel + 3]];
+                let mean = (four.map(u16::from).iter().sum::<u16>() + 2) / 4;
+                u8::try_from(mean).unwrap_or(u8::MAX)
+            })
+        }));
     }
-    half
 }
 
 #[expect(clippy::as_conversions, reason = "u32 to usize, lossless on every target of this crate")]
@@ -136,9 +162,22 @@ mod tests {
     }
 
     #[test]
+    fn a_picture_is_the_same_whatever_was_made_before_it() {
+        let mut studio = Studio::default();
+        for (width, height) in [(64, 48), (1920, 1080), (300, 200), (1920, 1080), (64, 48)] {
+            let shot = noise(width, height);
+            let made = studio.snapshot(&shot, 1 << 20).unwrap();
+            assert_eq!(made, snapshot(&shot, 1 << 20).unwrap(), "{width}x{height}");
+        }
+    }
+
+    #[test]
     fn half_a_picture_is_the_mean_of_each_four_pixels() {
         let rgb: Vec<u8> = [10, 20, 30, 40, 0, 0].into_iter().flat_map(|grey| [grey; 3]).collect();
-        assert_eq!(halved(&rgb, 2, 2), [25; 3]);
-        assert_eq!(halved(&rgb, 3, 2), [18; 3]);
+        let mut half = Vec::new();
+        halve(&rgb, 2, 2, &mut half);
+        assert_eq!(half, [25; 3]);
+        halve(&rgb, 3, 2, &mut half);
+        assert_eq!(half, [18; 3]);
     }
 }

@@ -25,25 +25,34 @@ const TIME_MAX: Duration = Duration::from_secs(3600);
 /// Most reasons that are told: the first ones say it.
 const REASONS_MAX: usize = 4;
 
+/// Why a model is not run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Unrehearsed {
+    /// It is not to be run.
+    Unfit(String),
+    /// Nothing is known of it: there was no process to open it in, no place for its files. To be tried again.
+    Unknown(String),
+}
+
 /// Opens the model in `folder` as the live one would be, and runs its golden samples.
 ///
 /// Blocks for as long as the release's terms allow. The median of the samples' runs is returned, in milliseconds.
 ///
 /// # Errors
-/// Why the model is not to be run, in words.
+/// Why the model is not run, in words.
 pub(super) fn rehearse(
     folder: &Path,
     release: &ReleaseDocument,
     settings: &RehearsalSettings,
-) -> Result<f64, String> {
+) -> Result<f64, Unrehearsed> {
     let mistakes = Mistakes::new();
     if let Some(found) = ModelFolder::read(folder, &mistakes)
         && (found.name != release.model || found.version != release.version)
     {
-        return Err(format!(
+        return Err(Unrehearsed::Unfit(format!(
             "its model.toml says {} {}, the release {} {}",
             found.name, found.version, release.model, release.version
-        ));
+        )));
     }
     let verdict = verify(
         folder,
@@ -59,7 +68,11 @@ pub(super) fn rehearse(
             run: true,
         },
     );
-    judge(&verdict, release.terms.p95_ms)
+    let unknown = verdict.unknown;
+    judge(&verdict, release.terms.p95_ms).map_err(|why| match unknown {
+        true => Unrehearsed::Unknown(why),
+        false => Unrehearsed::Unfit(why),
+    })
 }
 
 /// The median run of a good verdict, or what is wrong with it.
@@ -114,6 +127,7 @@ mod tests {
                 engine: None,
                 run_ms,
                 peak_bytes: None,
+                unknown: false,
             };
             match (judge(&verdict, p95_ms), wanted) {
                 (Ok(found), Ok(wanted)) => assert_eq!(found.to_bits(), f64::to_bits(wanted)),

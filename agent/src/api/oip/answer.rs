@@ -17,6 +17,9 @@ use crate::pipeline::value::{Data, Value};
 pub(super) const JSON_BYTES: HeaderName =
     HeaderName::from_static("inference-header-content-length");
 
+/// Room for the JSON of an answer whose tensors are binary.
+const HEAD_BYTES: usize = 512;
+
 /// An answer, as it is written.
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
@@ -63,32 +66,41 @@ pub(super) fn answer(
                 .ok_or_else(|| Refusal::bad("classes are made of numbers"))?;
         }
     }
-    let mut binary = Vec::new();
     let mut outputs = Vec::with_capacity(values.len());
+    let mut binary_bytes = 0;
     for (value, wanted) in values.iter().zip(wanted) {
-        let before = binary.len();
-        if wanted.binary {
-            put(value, &mut binary);
-        }
+        let size = wanted.binary.then(|| Size { binary_data_size: binary_size(value) });
+        binary_bytes += size.as_ref().map_or(0, |size| size.binary_data_size);
         outputs.push(Output {
             name: specs.get(wanted.index).map_or("", |spec| &spec.name),
             datatype: datatype::name(value.element),
             shape: &value.shape,
-            parameters: wanted.binary.then(|| Size { binary_data_size: binary.len() - before }),
+            parameters: size,
             data: (!wanted.binary).then_some(List(value)),
         });
     }
     let answer =
         Answer { model_name: &model.name, model_version: &model.version.version, id, outputs };
-    let mut body = serde_json::to_vec(&answer).map_err(|error| Refusal::bad(error.to_string()))?;
+    let mut body = Vec::with_capacity(HEAD_BYTES + binary_bytes);
+    serde_json::to_writer(&mut body, &answer).map_err(|error| Refusal::bad(error.to_string()))?;
     if !wanted.iter().any(|wanted| wanted.binary) {
         let json = HeaderValue::from_static("application/json");
         return Ok((StatusCode::OK, [(CONTENT_TYPE, json)], body).into_response());
     }
     let octets = HeaderValue::from_static("application/octet-stream");
     let headers = [(CONTENT_TYPE, octets), (JSON_BYTES, HeaderValue::from(body.len()))];
-    body.append(&mut binary);
+    for (value, _) in values.iter().zip(wanted).filter(|(_, wanted)| wanted.binary) {
+        put(value, &mut body);
+    }
     Ok((StatusCode::OK, headers, body).into_response())
+}
+
+/// Bytes that [`put`] writes.
+fn binary_size(value: &Value) -> usize {
+    match &value.data {
+        Data::Bytes(bytes) => bytes.len(),
+        Data::Texts(texts) => texts.iter().map(|text| size_of::<u32>() + text.len()).sum(),
+    }
 }
 
 /// Elements as they lie in memory; texts each behind its length.

@@ -43,7 +43,7 @@ async fn run(
     times: &mut Times,
 ) -> Result<Response, Refusal> {
     let json_bytes = json_bytes(headers)?;
-    let body = api.room.take(body).await?;
+    let body = api.room.take(body, json_bytes.unwrap_or(0)).await?;
     let ask = ask::read(&body.bytes, json_bytes, &model.folder.signature).map_err(Refusal::bad)?;
     times.input = began.elapsed();
     let items = ask.inputs.first().and_then(|input| input.shape.first().copied()).unwrap_or(1);

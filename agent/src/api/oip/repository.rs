@@ -36,7 +36,7 @@ pub(in crate::api) struct Entry {
 }
 
 pub(super) async fn index(State(api): State<Arc<Api>>, body: Body) -> Result<Response, Refusal> {
-    let body = api.room.take(body).await?;
+    let body = api.room.take(body, 0).await?;
     let asked: Asked = match body.bytes.trim_ascii() {
         [] => Asked::default(),
         bytes => serde_json::from_slice(bytes).map_err(|error| {

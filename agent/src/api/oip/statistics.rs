@@ -89,7 +89,7 @@ pub(super) async fn all(State(api): State<Arc<Api>>) -> Response {
 pub(super) async fn model(State(api): State<Arc<Api>>, which: Which) -> Result<Response, Refusal> {
     let model = api.shelf.find(&which.model, which.version.as_deref()).await?;
     let (name, version) = (model.name.clone(), model.version.version.clone());
-    let stats = api.shelf.counted().remove(&(name.clone(), version.clone())).unwrap_or_default();
+    let stats = api.shelf.counted_of(&name, &version);
     Ok(json(StatusCode::OK, &Statistics { model_stats: vec![of(name, version, stats)] }))
 }
 

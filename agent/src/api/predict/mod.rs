@@ -66,7 +66,7 @@ async fn predict(
 ) -> Result<Response, Refusal> {
     let began = Instant::now();
     let Query(which) = which?;
-    let taken = api.room.take(body).await?;
+    let taken = api.room.take(body, 0).await?;
     let (picture, named) = picture_of(&taken.bytes)?;
     let pipeline = match named.or(which.pipeline) {
         Some(name) => api.pipeline(&name)?,

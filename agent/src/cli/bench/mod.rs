@@ -1,16 +1,18 @@
 //! `vedette bench`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use clap::Args;
 use hdrhistogram::Histogram;
 
 mod meter;
+mod pipeline;
 mod table;
 
-use super::open::OpenArgs;
-use super::{complain, say};
+use super::open::HowArgs;
+use super::{ConfigArgs, complain, say};
+use crate::app::alone::Wanted;
 use crate::hw::process;
 use crate::pipeline::engine::{Engine, EngineError};
 use crate::report;
@@ -23,23 +25,40 @@ const RUN_MAX_NS: u64 = 600_000_000_000;
 /// Most items of one run: beyond it no board of this class has the memory.
 const BATCH_MAX: usize = 1024;
 
-/// Times a model's runs: warm-up, then each batch for some seconds.
+/// How long each batch of a model is measured, unless said.
+const BATCH_SECONDS: f64 = 3.0;
+/// The same for a pipeline: 300 frames of most cameras.
+const PIPELINE_SECONDS: f64 = 10.0;
+
+/// Times a model's runs, each batch for some seconds; or the steps of a configured pipeline, as they really run.
 #[derive(Debug, Args)]
 pub(super) struct Bench {
+    /// Model folder: model.onnx, model.toml, golden/
+    #[arg(value_name = "MODEL", required_unless_present = "pipeline")]
+    model: Option<PathBuf>,
     #[command(flatten)]
-    open: OpenArgs,
+    how: HowArgs,
     /// Items of one run; those that the model's batch dimension does not allow are left out and named
     #[arg(long, value_name = "N", value_delimiter = ',', default_values_t = [1, 4, 8, 16])]
     batch: Vec<usize>,
-    /// Seconds to measure each batch
-    #[arg(long, value_name = "S", default_value_t = 3.0, value_parser = seconds)]
-    seconds: f64,
-    /// Runs before the measurement
+    /// Seconds to measure; 3 for each batch, 10 for a pipeline
+    #[arg(long, value_name = "S", value_parser = seconds)]
+    seconds: Option<f64>,
+    /// Runs, or frames of a pipeline, before the measurement
     #[arg(long, value_name = "N", default_value_t = 10)]
     warm_up: u32,
     /// Measure this model too, and print both side by side
     #[arg(long, value_name = "OTHER")]
     compare: Option<PathBuf>,
+    /// Time this pipeline of the configuration instead, on its own source: capture, wait, preprocess, run, postprocess.
+    /// Its sinks, rules and broker hear nothing of it, and a daemon that runs is not disturbed; but a camera that only
+    /// one can open must be free
+    #[arg(long, value_name = "NAME", conflicts_with_all = [
+        "model", "providers", "threads", "fp16", "cuda_graph", "onnxruntime", "batch", "compare",
+    ])]
+    pipeline: Option<String>,
+    #[command(flatten)]
+    config: ConfigArgs,
     /// JSON instead of a table
     #[arg(long)]
     json: bool,
@@ -54,6 +73,12 @@ fn seconds(text: &str) -> Result<f64, String> {
 
 impl Bench {
     pub(super) fn run(self) -> u8 {
+        if let Some(name) = &self.pipeline {
+            return match self.config.load() {
+                Ok(config) => pipeline::run(config, name, &self.wanted(), self.json),
+                Err(code) => code,
+            };
+        }
         if let Some(batch) = self.batch.iter().find(|batch| !(1..=BATCH_MAX).contains(*batch)) {
             complain(&format!("a batch of {batch} is not from 1 to {BATCH_MAX}"));
             return exit::USAGE;
@@ -70,18 +95,21 @@ impl Bench {
         }
     }
 
-    /// The model, and the one that it is compared with.
-    fn measure_all(&self) -> Result<Vec<Measured>, String> {
-        let mut all = vec![self.measure(&self.open)?];
-        if let Some(other) = &self.compare {
-            all.push(self.measure(&self.open.of(other.clone()))?);
-        }
-        Ok(all)
+    /// What is wanted of a pipeline.
+    fn wanted(&self) -> Wanted {
+        let time = Duration::from_secs_f64(self.seconds.unwrap_or(PIPELINE_SECONDS));
+        Wanted { warm_up: self.warm_up.into(), time }
     }
 
-    fn measure(&self, open: &OpenArgs) -> Result<Measured, String> {
+    /// The model, and the one that it is compared with.
+    fn measure_all(&self) -> Result<Vec<Measured>, String> {
+        let folders = self.model.iter().chain(&self.compare);
+        folders.map(|folder| self.measure(folder)).collect()
+    }
+
+    fn measure(&self, folder: &Path) -> Result<Measured, String> {
         let began = Instant::now();
-        let opened = open.open()?;
+        let opened = self.how.open(folder)?;
         let load_ms = began.elapsed().as_secs_f64() * 1e3;
         let (folder, engine) = (&opened.folder, opened.engine.as_ref());
         let mut all = Measured::new(&folder.name, &folder.version, engine.report(), load_ms);
@@ -104,7 +132,8 @@ impl Bench {
         let broken = |error: hdrhistogram::CreationError| EngineError::Shape(error.to_string());
         let mut times = Histogram::<u64>::new_with_bounds(1, RUN_MAX_NS, 3).map_err(broken)?;
         let meter = Meter::start();
-        let (began, limit) = (Instant::now(), Duration::from_secs_f64(self.seconds));
+        let (began, limit) =
+            (Instant::now(), Duration::from_secs_f64(self.seconds.unwrap_or(BATCH_SECONDS)));
         while began.elapsed() < limit {
             let run = Instant::now();
             lane.run()?;

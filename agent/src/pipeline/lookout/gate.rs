@@ -147,8 +147,8 @@ impl Gate {
 
     /// Whether a frame with these bytes was the last that was inferred.
     #[must_use]
-    pub(super) fn repeats(&self, digest: u64) -> bool {
-        self.digest == Some(digest)
+    pub(super) fn repeats(&self, digest: Option<u64>) -> bool {
+        digest.is_some() && self.digest == digest
     }
 
     /// Why the frame that looks like this is not worth a run; `None`: it is. A frame that is inferred all the same
@@ -168,12 +168,12 @@ impl Gate {
         (!moves && !overdue).then_some(Skipped::Still)
     }
 
-    /// The frame that looks like this, where it was looked at, and has these bytes is inferred.
-    pub(super) fn inferred(&mut self, now: Duration, luma: Option<&Luma>, digest: u64) {
+    /// The frame that looks like this and has these bytes, where it was looked at, is inferred.
+    pub(super) fn inferred(&mut self, now: Duration, luma: Option<&Luma>, digest: Option<u64>) {
         if let Some(luma) = luma {
             self.reference = Some(luma.cells);
         }
-        self.digest = Some(digest);
+        self.digest = digest;
         self.inferred = Some(now);
     }
 }
@@ -195,7 +195,7 @@ mod tests {
     fn picture(bright_cells: usize) -> Luma {
         let mut cells = [50; CELLS];
         cells[..bright_cells].fill(90);
-        Luma::of(cells, u64::try_from(bright_cells).unwrap())
+        Luma::of(cells, Some(u64::try_from(bright_cells).unwrap()))
     }
 
     #[test]
@@ -249,7 +249,7 @@ mod tests {
     fn the_same_picture_repeats_the_one_that_was_inferred_last_and_no_other() {
         let mut gate = gate("skip_duplicates = true");
         let mut repeats = Vec::new();
-        for digest in [1, 1, 2, 2, 1] {
+        for digest in [1, 1, 2, 2, 1].map(Some) {
             repeats.push(gate.repeats(digest));
             if !gate.repeats(digest) {
                 gate.inferred(Duration::ZERO, None, digest);

@@ -26,14 +26,14 @@ pub struct Luma {
     pub mean: f32,
     /// How much the cells differ: their standard deviation.
     pub contrast: f32,
-    /// Tells pictures apart by all of their bytes.
-    pub digest: u64,
+    /// Tells pictures apart by all of their bytes, where that was asked for.
+    pub digest: Option<u64>,
 }
 
 impl Luma {
     /// Of a picture with these cells.
     #[must_use]
-    pub fn of(cells: [u8; CELLS], digest: u64) -> Self {
+    pub fn of(cells: [u8; CELLS], digest: Option<u64>) -> Self {
         let count = f32::from(u16::try_from(CELLS).unwrap_or(u16::MAX));
         let mean = cells.iter().map(|&cell| f32::from(cell)).sum::<f32>() / count;
         let off = |cell: &u8| (f32::from(*cell) - mean) * (f32::from(*cell) - mean);
@@ -59,7 +59,7 @@ pub(super) struct Eye {
 
 impl Eye {
     /// What is seen of `frame`, whose bytes have this digest. `None` where it is no picture.
-    pub(super) fn look(&mut self, frame: &Frame, digest: u64) -> Option<Luma> {
+    pub(super) fn look(&mut self, frame: &Frame, digest: Option<u64>) -> Option<Luma> {
         frame.check().ok()?;
         let cells = match frame.format {
             PixelFormat::Mjpeg => self.decoded(&frame.pixels)?,
@@ -214,7 +214,7 @@ mod tests {
         for (_, format) in PixelFormat::NAMES {
             for (width, height) in [(640, 360), (37, 23), (1920, 1080)] {
                 let frame = halves(*format, width, height, 40, 200);
-                let luma = Eye::default().look(&frame, 0).unwrap();
+                let luma = Eye::default().look(&frame, None).unwrap();
                 let row = &luma.cells[..COLUMNS];
                 for (cell, wanted) in [(2, 40), (COLUMNS - 3, 200)] {
                     assert!(row[cell].abs_diff(wanted) <= 4, "{format:?} {width}: {row:?}");
@@ -227,12 +227,12 @@ mod tests {
     #[test]
     fn a_picture_smaller_than_its_cells_and_bytes_that_are_none_do_no_harm() {
         for (width, height) in [(1, 1), (3, 2), (31, 17)] {
-            let luma = Eye::default().look(&halves(PixelFormat::Nv12, width, height, 9, 9), 0);
+            let luma = Eye::default().look(&halves(PixelFormat::Nv12, width, height, 9, 9), None);
             assert!((luma.unwrap().mean - 9.0).abs() < 0.01);
         }
         let mut frame = Frame::default();
         frame.reshape(PixelFormat::Mjpeg, 64, 64).unwrap().extend_from_slice(b"no picture");
-        assert_eq!(Eye::default().look(&frame, 0), None);
+        assert_eq!(Eye::default().look(&frame, None), None);
     }
 
     #[test]

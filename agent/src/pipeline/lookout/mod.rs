@@ -73,7 +73,8 @@ impl Lookout {
         let passes = wanted || !thinned;
         let duplicates = self.duplicates && passes;
         // All bytes: in the dark the cells of two pictures may be the same, their noise never is.
-        let digest = if asks || duplicates { digest(&frame.pixels) } else { 0 };
+        let tells_apart = (asks && self.rules.tells_apart()) || duplicates;
+        let digest = tells_apart.then(|| digest(&frame.pixels));
         let again = duplicates && self.gate.repeats(digest);
         let luma = if asks || (self.motion && passes && !again) {
             self.eye.look(frame, digest)
@@ -105,7 +106,7 @@ impl Lookout {
         if wanted {
             self.shown = Some(now);
         }
-        health.admitted();
+        health.admitted(frame.seq);
         true
     }
 }
@@ -136,7 +137,7 @@ mod tests {
             assert_eq!(health.looked_ago(), None);
         }
         assert_eq!(admitted, [true, false, true, false, true]);
-        health.inferred(Duration::ZERO, 0);
+        health.inferred(0, Duration::ZERO, 0);
         assert!(!lookout.admits(&grey(Duration::from_secs(1), lookout.began, 7), &door, &health));
         assert!(health.looked_ago().is_some());
         assert_eq!(health.counts().skipped, 3);

@@ -32,6 +32,10 @@ impl RuleSpec for Frozen {
         self.hold
     }
 
+    fn tells_apart(&self) -> bool {
+        true
+    }
+
     fn build(&self, _: usize) -> Box<dyn Rule> {
         Box::new(Watching { before: None, since: Duration::ZERO })
     }
@@ -46,7 +50,8 @@ struct Watching {
 impl Rule for Watching {
     fn look(&mut self, seen: &Seen<'_>) -> Sight {
         let Some(luma) = seen.luma else { return Sight::NOTHING };
-        let same = self.before.replace(luma.digest) == Some(luma.digest);
+        let Some(digest) = luma.digest else { return Sight::NOTHING };
+        let same = self.before.replace(digest) == Some(digest);
         if !same {
             self.since = seen.now;
             return Sight { verdict: Verdict::Good, ..Sight::NOTHING };

@@ -136,6 +136,11 @@ pub trait RuleSpec: Debug + Send + Sync {
         Duration::ZERO
     }
 
+    /// Whether it tells pictures apart by all of their bytes, which costs reading them.
+    fn tells_apart(&self) -> bool {
+        false
+    }
+
     /// Makes the rule; `place` is the index of its zone or line.
     fn build(&self, place: usize) -> Box<dyn Rule>;
 }
@@ -177,6 +182,7 @@ pub type Outlet = mpsc::Sender<Occurrence>;
 pub struct Rules {
     pipeline: Arc<str>,
     rules: Vec<Running>,
+    tells_apart: bool,
     outlet: Option<Outlet>,
 }
 
@@ -225,6 +231,7 @@ impl Rules {
         outlet: Option<Outlet>,
     ) -> Self {
         let own = settings.iter().filter(|rule| which(&rule.spec.needs()));
+        let tells_apart = own.clone().any(|rule| rule.spec.tells_apart());
         let rules = own.map(|rule| Running {
             name: rule.name.clone(),
             kind: rule.kind,
@@ -238,13 +245,19 @@ impl Rules {
             pause: Pause { cool_down: rule.cool_down, ..Pause::default() },
             clip: rule.clip,
         });
-        Self { pipeline: pipeline.clone(), rules: rules.collect(), outlet }
+        Self { pipeline: pipeline.clone(), rules: rules.collect(), tells_apart, outlet }
     }
 
     /// Whether there is none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.rules.is_empty()
+    }
+
+    /// Whether any tells pictures apart by all of their bytes.
+    #[must_use]
+    pub fn tells_apart(&self) -> bool {
+        self.tells_apart
     }
 
     /// Shows every rule the next frame; what is to be told goes to the outlet.

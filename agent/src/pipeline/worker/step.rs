@@ -236,7 +236,7 @@ impl Job {
         let work = Duration::from_secs_f32(work / 1000.0) + understood_in;
         seat.health.took(&rider.timings);
         seat.watch.inferred(work);
-        seat.health.inferred(latency, rider.frame.dropped);
+        seat.health.inferred(rider.frame.seq, latency, rider.frame.dropped);
     }
 }
 

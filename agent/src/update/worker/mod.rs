@@ -20,7 +20,7 @@ use super::fetch::fetch;
 use super::live::Live;
 use super::look::{Found, Offer, look};
 use super::machine::{Action, Event};
-use super::rehearse::rehearse;
+use super::rehearse::{Unrehearsed, rehearse};
 use super::settings::UpdateSettings;
 use super::slot::{Happened, SlotRecord, TRIES};
 use super::store::Store;
@@ -411,7 +411,11 @@ impl Worker {
                 tracing::info!(slot = self.live.slot, run_ms, "rehearsed");
                 Happened::Plain(Event::Rehearsed)
             }
-            Err(reason) => Happened::Failed(reason),
+            Err(Unrehearsed::Unfit(reason)) => Happened::Failed(reason),
+            // The device's fault, not the model's: it stays offered.
+            Err(Unrehearsed::Unknown(reason)) => {
+                return Err(Failure::retry("cannot rehearse a release", reason));
+            }
         }))
     }
 

@@ -9,9 +9,10 @@
 //! The process is then killed with its whole group, and it dies with the daemon, however that ends.
 //!
 //! What lost: `gst-launch-1.0 … ! fdsink` (the password in `ps`; plugins print into the frames; back-pressure
-//! instead of the newest frame; `gdppay`, which has the size and time, is in the plugins that few install), and
-//! shared memory (`shmsink` does not say formats; a ring of our own saves one of the two copies that a pipe
-//! makes, of which both together take 2 to 3 % of a core at 1080p30).
+//! instead of the newest frame; `gdppay`, which has the size and time, is in the plugins that few install),
+//! shared memory (`shmsink` does not say formats; a ring of our own needs a copy into it and locks across two
+//! processes), and a plain write into the pipe, which copies and takes pages of the kernel for it: instead the
+//! frame's own pages go into the pipe (`hw::pipe`), and one copy is left, the daemon's.
 
 mod advice;
 mod layout;

@@ -13,6 +13,7 @@ use super::layout::{CAPS, layout};
 use super::message::{Header, TROUBLE_BYTES_MAX, What};
 use super::{COMMAND, Request};
 use crate::hw::gstreamer::{Library, Pulled, Sample, Trouble};
+use crate::hw::pipe;
 use crate::hw::process::print_as_errors;
 
 /// Longest request: a description and a few properties.
@@ -110,7 +111,7 @@ fn write(mut sample: Sample<'_>, out: &mut std::fs::File) -> Result<(), Stopped>
         captured_ns: now_ns.saturating_sub(age),
         bytes: u64::try_from(bytes.len()).unwrap_or(u64::MAX),
     };
-    out.write_all(&header.encode()).and_then(|()| out.write_all(bytes)).map_err(Stopped::Out)
+    out.write_all(&header.encode()).and_then(|()| pipe::give(out, bytes)).map_err(Stopped::Out)
 }
 
 fn unusable(why: &str) -> Trouble {
