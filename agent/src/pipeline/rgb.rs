@@ -192,10 +192,8 @@ fn parts(factor: f64) -> i32 {
     (factor * f64::from(ONE)).round() as i32
 }
 
-#[expect(clippy::as_conversions, clippy::cast_possible_truncation, reason = "it was clamped")]
-#[expect(clippy::cast_sign_loss, reason = "as above")]
 fn whole(parts: i32) -> u8 {
-    (parts >> BITS).clamp(0, 255) as u8
+    (parts >> BITS).clamp(0, 255).to_le_bytes()[0]
 }
 
 #[cfg(test)]

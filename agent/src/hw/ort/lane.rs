@@ -155,7 +155,7 @@ impl Bound {
         let kind = kind_of(spec.element);
         // SAFETY: the buffer holds the shape's elements, and is dropped after the value and the binding.
         let value = unsafe { Value::over(info, data, length, &extents, kind) }.map_err(failed)?;
-        Ok(Seen { value: value, shape: shape.to_vec(), bytes: length })
+        Ok(Seen { value, shape: shape.to_vec(), bytes: length })
     }
 
     /// What was filled in becomes what the library sees.
