@@ -75,8 +75,11 @@ impl Copy {
             for entry in std::fs::read_dir(&from).into_iter().flatten() {
                 let entry = entry.map_err(failed)?;
                 if entry.file_type().map_err(failed)?.is_file() {
-                    let bytes =
-                        disk::read_bounded(&entry.path(), FILE_BYTES_MAX).map_err(failed)?;
+                    let bytes = match disk::read_bounded(&entry.path(), FILE_BYTES_MAX) {
+                        // The daemon puts its files where they belong under other names first.
+                        Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                        read => read.map_err(failed)?,
+                    };
                     disk::replace(&to.join(entry.file_name()), &bytes)
                         .map_err(|error| failed(io::Error::other(error)))?;
                 }
