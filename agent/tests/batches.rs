@@ -1,5 +1,7 @@
 //! Frames of several pipelines in one run: what each of them is told is what it would be told alone.
 
+#![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
 mod rig;
 
 use std::time::Duration;

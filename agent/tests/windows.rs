@@ -3,7 +3,7 @@
 //! `make-golden-windows.py` computed what is expected from the definitions. Samples are read from a file, as a sensor's
 //! are, so that everything between a line of text and a tensor is held to it.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test stops at the first surprise")]
+#![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 use std::fmt::Write as _;
 use std::path::Path;
