@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 use crate::Bench;
+use crate::quiet::{TICK, ticks};
 
 /// Longest time until it answers, or has done what is waited for.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -79,15 +80,9 @@ impl Daemon {
         kib / 1024.0
     }
 
-    /// Processor time of all its threads that live, by the scheduler's own clock.
+    /// Processor time of all its threads, those that ended too.
     pub(crate) fn busy(&self) -> Duration {
-        let threads = std::fs::read_dir(format!("/proc/{}/task", self.pid())).unwrap();
-        let spent = threads.filter_map(|thread| {
-            // One may end meanwhile.
-            let stat = std::fs::read_to_string(thread.ok()?.path().join("schedstat")).ok()?;
-            stat.split_whitespace().next()?.parse().ok().map(Duration::from_nanos)
-        });
-        spent.sum()
+        TICK * ticks(self.pid())
     }
 }
 

@@ -69,7 +69,7 @@ struct Arguments {
     #[arg(long)]
     quick: bool,
     /// How long the API is loaded, in seconds
-    #[arg(long, value_name = "S")]
+    #[arg(long, value_name = "S", value_parser = clap::value_parser!(u64).range(1..))]
     load: Option<u64>,
     /// Folder of the benchmark models
     #[arg(long, default_value = ".cache/bench-models")]

@@ -157,9 +157,11 @@ impl Drop for DataPath {
 
 /// Processor time of all threads but this one.
 fn busy() -> Duration {
-    let spent = |clock| {
-        let Timespec { tv_sec, tv_nsec } = clock_gettime(clock);
-        Duration::new(tv_sec.try_into().unwrap(), tv_nsec.try_into().unwrap())
-    };
     spent(ClockId::ProcessCPUTime).saturating_sub(spent(ClockId::ThreadCPUTime))
+}
+
+/// Processor time by `clock`: this thread's, or this process's.
+pub(crate) fn spent(clock: ClockId) -> Duration {
+    let Timespec { tv_sec, tv_nsec } = clock_gettime(clock);
+    Duration::new(tv_sec.try_into().unwrap(), tv_nsec.try_into().unwrap())
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 const QUIET: f64 = 0.05;
 
 /// Hundredths of a second: what `/proc` counts in on every Linux.
-const TICK: Duration = Duration::from_millis(10);
+pub(crate) const TICK: Duration = Duration::from_millis(10);
 
 /// How many rounds to make.
 #[derive(Debug, Clone, Copy)]
@@ -71,8 +71,8 @@ fn others(own: &[u32]) -> Duration {
     TICK * busy.saturating_sub(mine)
 }
 
-/// User and system time of a process.
-fn ticks(pid: u32) -> u32 {
+/// User and system time of a process, with that of its threads that ended, in [`TICK`]s.
+pub(crate) fn ticks(pid: u32) -> u32 {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
     // Its name may contain anything, up to the last bracket.
     let (_, fields) = stat.rsplit_once(')').unwrap();

@@ -6,12 +6,21 @@ use super::load::{Seen, count, load};
 use super::subject::Subject;
 use crate::Bench;
 use crate::daemon::Daemon;
+use crate::quiet::{Plan, rounds};
 use crate::table::{Goal, Row};
 
 /// Clients at one time.
 const CLIENTS: usize = 16;
 /// How often memory is looked at.
 const LOOK: Duration = Duration::from_millis(100);
+
+/// The one round.
+struct Sample {
+    seen: Seen,
+    memory_mb: Vec<f64>,
+    /// Processors that the daemon took.
+    spent: f64,
+}
 
 /// The whole figures.
 pub(crate) fn rows(bench: &Bench) -> Vec<Row> {
@@ -23,21 +32,27 @@ pub(crate) fn rows(bench: &Bench) -> Vec<Row> {
     let bare = bench.either(Duration::from_secs(3), Duration::from_millis(500));
     let before_hz = subject.most_hz(processors, bare);
     let time = bench.load.unwrap_or(bench.either(Duration::from_secs(60), Duration::from_secs(2)));
-    let (mut memory_mb, own) = (Vec::new(), daemon.busy());
-    let seen = load(daemon.port, CLIENTS, &subject.request, || {
-        let began = Instant::now();
-        while began.elapsed() < time {
-            std::thread::sleep(LOOK);
-            memory_mb.push(daemon.resident_mb());
-        }
+    let once = Plan { enough: 1, most: 1 };
+    let mut rounds = rounds(once, &[daemon.pid()], || {
+        let (mut memory_mb, own) = (Vec::new(), daemon.busy());
+        let seen = load(daemon.port, CLIENTS, &subject.asked, || {
+            let began = Instant::now();
+            while began.elapsed() < time {
+                std::thread::sleep(LOOK);
+                memory_mb.push(daemon.resident_mb());
+            }
+        });
+        let spent = (daemon.busy() - own).as_secs_f64() / seen.took.as_secs_f64();
+        Sample { seen, memory_mb, spent }
     });
-    let spent = (daemon.busy() - own).as_secs_f64() / seen.took.as_secs_f64();
+    let sample = rounds.all.remove(0);
     let after_hz = subject.most_hz(processors, bare);
     let bare_hz = (before_hz + after_hz) / 2.0;
-    told(&seen, &memory_mb, processors, bare_hz, spent)
+    told(&sample, processors, bare_hz, &rounds.how)
 }
 
-fn told(seen: &Seen, memory_mb: &[f64], processors: usize, bare_hz: f64, spent: f64) -> Vec<Row> {
+fn told(sample: &Sample, processors: usize, bare_hz: f64, how: &str) -> Vec<Row> {
+    let Sample { seen, memory_mb, spent } = sample;
     let what = format!("{CLIENTS} clients on shapes for {:.0} s", seen.took.as_secs_f64());
     let well = seen.times.len();
     let all = well + seen.refused + seen.wrong;
@@ -51,7 +66,7 @@ fn told(seen: &Seen, memory_mb: &[f64], processors: usize, bare_hz: f64, spent: 
         name: format!("{what}: {name}"),
         rounds: vec![value],
         goal,
-        peer,
+        peer: format!("{peer}; {how}"),
     };
     vec![
         row("requests a second", seen.rate(), Goal::AtLeast(500.0), of_bare),

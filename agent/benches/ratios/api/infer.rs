@@ -6,7 +6,7 @@ use super::load::load;
 use super::subject::Subject;
 use crate::Bench;
 use crate::daemon::Daemon;
-use crate::quiet::{Rounds, rounds};
+use crate::quiet::{Rounds, TICK, rounds, ticks};
 use crate::table::{Goal, Row, median};
 
 /// Clients at one time.
@@ -26,8 +26,15 @@ struct Sample {
     run_ms: f64,
     request_ms: f64,
     runs_hz: f64,
+    alone: Sixteen,
+    batched: Sixteen,
+}
+
+/// What all clients at once were given, and how many processors were taken for it.
+struct Sixteen {
     requests_hz: f64,
-    batched_hz: f64,
+    by_daemon: f64,
+    by_clients: f64,
 }
 
 /// Both models.
@@ -46,11 +53,6 @@ impl Case {
         let mut client = subject.greet(alone.port);
         drop(subject.greet(batched.port));
         let time = bench.either(Duration::from_secs(1), Duration::from_millis(200));
-        let sixteen = |daemon: &Daemon, subject: &Subject| {
-            let seen = load(daemon.port, CLIENTS, &subject.request, || std::thread::sleep(time));
-            assert_eq!((seen.refused, seen.wrong), (0, 0), "{}", self.what);
-            seen.rate()
-        };
         let own = [alone.pid(), batched.pid()];
         let rounds = rounds(bench.plan(), &own, || {
             let runs = subject.runs(self.count);
@@ -58,17 +60,36 @@ impl Case {
                 run_ms: median(&runs),
                 runs_hz: 1e3 * rate(&runs),
                 request_ms: median(&subject.requests(&mut client, self.count)),
-                requests_hz: sixteen(&alone, &subject),
-                batched_hz: sixteen(&batched, &subject),
+                alone: self.sixteen(&alone, &subject, time),
+                batched: self.sixteen(&batched, &subject, time),
             }
         });
         self.told(&rounds)
+    }
+
+    fn sixteen(&self, daemon: &Daemon, subject: &Subject, time: Duration) -> Sixteen {
+        let taken = || [daemon.busy(), TICK * ticks(std::process::id())];
+        let before = taken();
+        let seen = load(daemon.port, CLIENTS, &subject.asked, || std::thread::sleep(time));
+        let after = taken();
+        assert_eq!((seen.refused, seen.wrong), (0, 0), "{}", self.what);
+        let share = |of: usize| (after[of] - before[of]).as_secs_f64() / seen.took.as_secs_f64();
+        Sixteen { requests_hz: seen.rate(), by_daemon: share(0), by_clients: share(1) }
     }
 
     fn told(&self, rounds: &Rounds<Sample>) -> Vec<Row> {
         let middle = |of: fn(&Sample) -> f64| median(&rounds.each(of));
         let (what, how) = (self.what, &rounds.how);
         let runs_hz = middle(|round| round.runs_hz);
+        let peer = |which: fn(&Sample) -> &Sixteen| {
+            let middle = |of: fn(&Sixteen) -> f64| median(&rounds.each(|round| of(which(round))));
+            format!(
+                "{:.0}/s ÷ {runs_hz:.0}/s; the daemon took {:.2} processors, the clients {:.2}; {how}",
+                middle(|all| all.requests_hz),
+                middle(|all| all.by_daemon),
+                middle(|all| all.by_clients)
+            )
+        };
         let mut rows = vec![
             Row {
                 name: format!("OIP over loopback HTTP: added p50, µs, {what}"),
@@ -82,17 +103,17 @@ impl Case {
             },
             Row {
                 name: format!("{CLIENTS} clients' requests ÷ bare runs on one processor, {what}"),
-                rounds: rounds.each(|round| round.requests_hz / round.runs_hz),
+                rounds: rounds.each(|round| round.alone.requests_hz / round.runs_hz),
                 goal: Goal::AtLeast(0.9),
-                peer: format!("{:.0}/s ÷ {runs_hz:.0}/s; {how}", middle(|round| round.requests_hz)),
+                peer: peer(|round| &round.alone),
             },
         ];
         if self.gains {
             rows.push(Row {
                 name: format!("same, requests joined to batches, {what}"),
-                rounds: rounds.each(|round| round.batched_hz / round.runs_hz),
+                rounds: rounds.each(|round| round.batched.requests_hz / round.runs_hz),
                 goal: Goal::AtLeast(1.0),
-                peer: format!("{:.0}/s ÷ {runs_hz:.0}/s; {how}", middle(|round| round.batched_hz)),
+                peer: peer(|round| &round.batched),
             });
         }
         rows

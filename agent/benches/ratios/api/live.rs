@@ -1,50 +1,83 @@
 //! A live pipeline beside an API that is asked for more than it may do.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::client::{Client, get};
-use super::load::{count, load};
+use super::load::{Seen, count, load};
 use super::subject::Subject;
 use crate::Bench;
 use crate::daemon::{Daemon, wait};
+use crate::quiet::{Plan, rounds};
 use crate::table::{Goal, Row};
 
 /// Clients, and how many of their requests may wait: the others are refused all the time.
 const CLIENTS: usize = 24;
 const QUEUE: usize = 16;
 
-/// A camera of 30 frames a second on the detector, and requests to the same.
-pub(super) const CAMERA: &str = "[sinks.log]\nkind = 'jsonl'\npath = 'observations.jsonl'\n\
-    [[pipeline]]\nname = 'door'\nmodel = 'it'\nsinks = ['log']\n\
-    source = { kind = 'pattern', width = 1280, height = 720, rate_hz = 30, format = 'nv12' }\n";
+/// Frames a second that the camera gives.
+const CAMERA_HZ: f64 = 30.0;
+
+/// The configuration of a camera on the model `it`.
+pub(super) fn camera() -> String {
+    format!(
+        "[sinks.log]\nkind = 'jsonl'\npath = 'observations.jsonl'\n\
+         [[pipeline]]\nname = 'door'\nmodel = 'it'\nsinks = ['log']\n\
+         source = {{ kind = 'pattern', width = 1280, height = 720, rate_hz = {CAMERA_HZ}, \
+         format = 'nv12' }}\n"
+    )
+}
+
+/// Waits until the camera's frames are inferred.
+pub(super) fn await_frames(port: u16) {
+    wait("infer frames", || Frames::read(&mut Client::open(port)).inferred > 0);
+}
+
+/// The one round.
+struct Sample {
+    seen: Seen,
+    frames: Frames,
+    span: Duration,
+}
 
 /// Frames that were lost while the API was loaded to its bound.
 pub(crate) fn rows(bench: &Bench) -> Vec<Row> {
     let mut subject = Subject::detector(bench);
-    let config = [subject.config().as_str(), CAMERA].concat();
+    let config = [subject.config(), camera()].concat();
     let api = format!("queue = {QUEUE}");
     let daemon = Daemon::with_api(bench, &api, &config);
     drop(subject.greet(daemon.port));
     let mut asks = Client::open(daemon.port);
-    wait("infer frames", || Frames::read(&mut Client::open(daemon.port)).inferred > 0);
+    await_frames(daemon.port);
     let time = bench.load.unwrap_or(bench.either(Duration::from_secs(30), Duration::from_secs(2)));
-    let before = Frames::read(&mut asks);
-    let seen = load(daemon.port, CLIENTS, &subject.request, || std::thread::sleep(time));
-    let after = Frames::read(&mut asks);
-    let lost = (after.replaced - before.replaced) + (after.failed - before.failed);
+    let once = Plan { enough: 1, most: 1 };
+    let mut rounds = rounds(once, &[daemon.pid()], || {
+        let before = Frames::read(&mut asks);
+        let began = Instant::now();
+        let seen = load(daemon.port, CLIENTS, &subject.asked, || std::thread::sleep(time));
+        let span = began.elapsed();
+        Sample { seen, frames: Frames::read(&mut asks).since(&before), span }
+    });
+    let Sample { seen, frames, span } = rounds.all.remove(0);
+    let (refused, wrong) = (seen.refused, seen.wrong);
+    assert!(
+        refused > 0 && wrong == 0,
+        "{refused} requests were refused, which has to happen, and {wrong} answered wrong"
+    );
+    // One may be on its way at either end. A starved source gives none, which is no frame replaced.
+    let due = (CAMERA_HZ * span.as_secs_f64()).floor() - 1.0;
+    let missing = (due - count(frames.captured)).max(0.0);
     vec![Row {
-        name: "frames lost at 30 fps while requests are refused for want of room".to_owned(),
-        rounds: vec![count(lost)],
+        name: format!("frames lost at {CAMERA_HZ} fps while requests are refused for want of room"),
+        rounds: vec![count(frames.replaced + frames.failed) + missing],
         goal: Goal::AtMost(0.0),
         peer: format!(
-            "{} of {} inferred in {:.0} s; {:.0} requests/s answered well, {} refused, {} wrong; \
-             {CLIENTS} clients, {QUEUE} may wait",
-            after.inferred - before.inferred,
-            after.captured - before.captured,
-            seen.took.as_secs_f64(),
+            "{} of {} inferred in {:.0} s, {missing} never captured; {:.0} requests/s answered \
+             well, {refused} refused; {CLIENTS} clients, {QUEUE} may wait; {}",
+            frames.inferred,
+            frames.captured,
+            span.as_secs_f64(),
             seen.rate(),
-            seen.refused,
-            seen.wrong
+            rounds.how
         ),
     }]
 }
@@ -70,6 +103,16 @@ impl Frames {
             inferred: of("inferred"),
             replaced: of("replaced"),
             failed: of("failed"),
+        }
+    }
+
+    /// What came after `before`.
+    fn since(&self, before: &Self) -> Self {
+        Self {
+            captured: self.captured - before.captured,
+            inferred: self.inferred - before.inferred,
+            replaced: self.replaced - before.replaced,
+            failed: self.failed - before.failed,
         }
     }
 }

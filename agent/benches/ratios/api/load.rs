@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use hdrhistogram::Histogram;
 
 use super::client::Client;
+use super::subject::Asked;
 
 /// What clients saw together.
 pub(super) struct Seen {
@@ -14,7 +15,7 @@ pub(super) struct Seen {
     pub(super) times: Histogram<u64>,
     /// Those that were told to come again.
     pub(super) refused: u64,
-    /// Those that were answered otherwise.
+    /// Those that were answered otherwise, and each client's last answer where its numbers are others.
     pub(super) wrong: u64,
     /// From the first request to the last answer.
     pub(super) took: Duration,
@@ -38,24 +39,30 @@ impl Seen {
     }
 }
 
-/// Has `clients` ask `request` as fast as they are answered, while `meanwhile` runs.
-pub(super) fn load(port: u16, clients: usize, request: &[u8], meanwhile: impl FnOnce()) -> Seen {
+/// Has `clients` ask as fast as they are answered, while `meanwhile` runs.
+pub(super) fn load(port: u16, clients: usize, asked: &Asked, meanwhile: impl FnOnce()) -> Seen {
     let (over, ready) = (AtomicBool::new(false), Barrier::new(clients + 1));
     let ask = || {
-        let (mut client, mut seen) = (Client::open(port), Seen::new());
+        let (mut client, mut seen, mut last) = (Client::open(port), Seen::new(), None);
         ready.wait();
         while !over.load(Ordering::Relaxed) {
             let began = Instant::now();
-            match client.ask(request).status {
-                200 => {
+            let answer = client.ask(&asked.request);
+            match answer.status {
+                200 if asked.fits(&answer) => {
                     let us = u64::try_from(began.elapsed().as_micros()).unwrap();
                     seen.times.saturating_record(us.max(1));
                 }
                 429 => seen.refused += 1,
                 _ => seen.wrong += 1,
             }
+            last = Some(answer);
         }
-        seen
+        let ended = Instant::now();
+        // One that does not fit was counted.
+        let last = last.filter(|answer| asked.fits(answer));
+        seen.wrong += u64::from(last.is_some_and(|answer| asked.fault(&answer).is_some()));
+        (seen, ended)
     };
     std::thread::scope(|scope| {
         let threads: Vec<_> = (0..clients).map(|_| scope.spawn(ask)).collect();
@@ -65,12 +72,12 @@ pub(super) fn load(port: u16, clients: usize, request: &[u8], meanwhile: impl Fn
         over.store(true, Ordering::Relaxed);
         let mut all = Seen::new();
         for thread in threads {
-            let seen = thread.join().unwrap();
+            let (seen, ended) = thread.join().unwrap();
             all.times.add(seen.times).unwrap();
             all.refused += seen.refused;
             all.wrong += seen.wrong;
+            all.took = all.took.max(ended.duration_since(began));
         }
-        all.took = began.elapsed();
         all
     })
 }

@@ -4,7 +4,7 @@ use std::io::Read as _;
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use rustix::time::{ClockId, Timespec, clock_gettime};
+use rustix::time::ClockId;
 use vedette::hw::jpeg::Encoder;
 use vedette::pipeline::frame::Frame;
 use vedette::pipeline::rgb;
@@ -12,16 +12,17 @@ use vedette::pipeline::source::Next;
 use vedette::stop::Stop;
 
 use super::client::{Client, get};
-use super::live::CAMERA;
+use super::live::{await_frames, camera};
 use super::subject::Subject;
 use crate::Bench;
 use crate::daemon::Daemon;
 use crate::model::build;
+use crate::path::spent;
 use crate::quiet::{Plan, rounds};
 use crate::table::{Goal, Row, median, quantile};
 
 /// People who look: as many streams as there may be.
-const VIEWERS: usize = 4;
+const VIEWERS: u32 = 4;
 /// Pictures a second that the page asks for.
 const PICTURES_HZ: f64 = 10.0;
 /// How good a picture is, as the daemon has it.
@@ -44,8 +45,9 @@ pub(crate) fn rows(bench: &Bench) -> Vec<Row> {
 
 /// The time of one answer, of a daemon with a camera, with requests to models and all routes behind it.
 fn metrics(bench: &Bench, subject: &mut Subject) -> Row {
-    let config = [subject.config().as_str(), CAMERA].concat();
+    let config = [subject.config(), camera()].concat();
     let daemon = Daemon::with_api(bench, "", &config);
+    await_frames(daemon.port);
     let mut client = subject.greet(daemon.port);
     for (path, _) in ASKS {
         assert_eq!(client.ask(&get(path)).status, 200, "{path}");
@@ -75,52 +77,79 @@ fn metrics(bench: &Bench, subject: &mut Subject) -> Row {
     }
 }
 
+/// One round: processors that the daemon took, and what explains them.
+struct Sample {
+    /// Nobody looks.
+    without: f64,
+    /// All that pages ask for, but their streams.
+    asking: f64,
+    /// That and the streams.
+    with: f64,
+    shown_hz: f64,
+    encode_ms: f64,
+}
+
+impl Sample {
+    fn take(daemon: &Daemon, time: Duration) -> Self {
+        let encode_ms = encoding();
+        let without = share(daemon, time, &mut |_| {});
+        let (asking, _) = looked_at(daemon, time, 0);
+        let (with, shown_hz) = looked_at(daemon, time, VIEWERS);
+        Self { without, asking, with, shown_hz, encode_ms }
+    }
+
+    /// Percent of a processor that one who looks costs, without the encoding of what he sees.
+    fn beyond(&self) -> f64 {
+        let encoding = self.shown_hz * self.encode_ms / 1e3;
+        let viewers = f64::from(VIEWERS);
+        // As if each had been shown as many pictures as he asked for.
+        let scale = PICTURES_HZ * viewers / self.shown_hz;
+        let streams = (self.with - self.asking - encoding) * scale;
+        100.0 * (self.asking - self.without + streams) / viewers
+    }
+}
+
 /// The daemon's processor time with people who look, less that without, less the encoding of what they see.
 fn page(bench: &Bench, subject: &Subject) -> Row {
     // What runs the model is no matter, and would be noise.
     let config =
         format!("[models.it]\npath = {:?}\nengine = 'shadow'\nlatency_us = 1000\n", subject.folder);
-    let daemon = &Daemon::with_api(bench, "", &[&config, CAMERA].concat());
-    let encode_ms = encoding();
-    let time = bench.either(Duration::from_secs(4), Duration::from_secs(1));
+    let daemon = Daemon::with_api(bench, "", &[config, camera()].concat());
+    await_frames(daemon.port);
+    let time = bench.either(Duration::from_secs(10), Duration::from_secs(1));
     let plan = bench.either(Plan { enough: 5, most: 12 }, Plan { enough: 1, most: 1 });
-    let rounds = rounds(plan, &[daemon.pid()], || {
-        let without = share(daemon, time, &mut |_| {});
-        let mut watched = Watched::open(daemon.port);
-        // The first pictures are on their way.
-        std::thread::sleep(TICK);
-        let (mut pictures, mut asked) = (0, Duration::ZERO);
-        let with = share(daemon, time, &mut |at| {
-            pictures += watched.take();
-            watched.ask(asked, at);
-            asked = at;
-        });
-        let pictures = f64::from(u32::try_from(pictures).unwrap());
-        let shown_hz = pictures / time.as_secs_f64();
-        let encoding = shown_hz * encode_ms / 1e3;
-        let viewers = f64::from(u32::try_from(VIEWERS).unwrap());
-        // As if each had been shown as many pictures as he asked for.
-        let scale = PICTURES_HZ * viewers / shown_hz;
-        (
-            100.0 * (with - without - encoding) / viewers * scale,
-            100.0 * with,
-            100.0 * without,
-            shown_hz,
-        )
-    });
-    let middle = |of: fn(&(f64, f64, f64, f64)) -> f64| median(&rounds.each(of));
+    let rounds = rounds(plan, &[daemon.pid()], || Sample::take(&daemon, time));
+    let middle = |of: fn(&Sample) -> f64| median(&rounds.each(of));
     Row {
         name: "the page, % of a processor a viewer at 10 fps, beyond JPEG, 720p".to_owned(),
-        rounds: rounds.each(|round| round.0),
+        rounds: rounds.each(Sample::beyond),
         goal: Goal::AtMost(2.0),
         peer: format!(
-            "{VIEWERS} viewers: {:.1} % with, {:.1} % without; {:.0} pictures/s; JPEG {encode_ms:.2} ms each; {}",
-            middle(|round| round.1),
-            middle(|round| round.2),
-            middle(|round| round.3),
+            "{VIEWERS} viewers: {:.1} % with, {:.1} % without their streams, {:.1} % without them; \
+             {:.0} pictures/s, their part scaled to {:.0}; JPEG {:.2} ms each; {}",
+            middle(|round| 100.0 * round.with),
+            middle(|round| 100.0 * round.asking),
+            middle(|round| 100.0 * round.without),
+            middle(|round| round.shown_hz),
+            PICTURES_HZ * f64::from(VIEWERS),
+            middle(|round| round.encode_ms),
             rounds.how
         ),
     }
+}
+
+/// The daemon's share of a processor while pages ask, so many of them with a stream, and pictures a second.
+fn looked_at(daemon: &Daemon, time: Duration, streams: u32) -> (f64, f64) {
+    let mut watched = Watched::open(daemon.port, streams);
+    // The first pictures are on their way.
+    std::thread::sleep(TICK);
+    let (mut pictures, mut asked) = (0, Duration::ZERO);
+    let share = share(daemon, time, &mut |at| {
+        pictures += watched.take();
+        watched.ask(asked, at);
+        asked = at;
+    });
+    (share, f64::from(u32::try_from(pictures).unwrap()) / time.as_secs_f64())
 }
 
 /// The daemon's share of a processor during `time`, while `tick` is called again and again.
@@ -143,18 +172,12 @@ fn encoding() -> f64 {
     let mut encoder = Encoder::new().unwrap();
     let times: Vec<f64> = (0..40)
         .map(|_| {
-            let before = spent();
+            let before = spent(ClockId::ThreadCPUTime);
             encoder.encode_rgb(&pixels, frame.width, frame.height, QUALITY, &mut jpeg).unwrap();
-            (spent() - before).as_secs_f64() * 1e3
+            (spent(ClockId::ThreadCPUTime) - before).as_secs_f64() * 1e3
         })
         .collect();
     median(&times)
-}
-
-/// Processor time of this thread.
-fn spent() -> Duration {
-    let Timespec { tv_sec, tv_nsec } = clock_gettime(ClockId::ThreadCPUTime);
-    Duration::new(tv_sec.try_into().unwrap(), tv_nsec.try_into().unwrap())
 }
 
 /// Pages that are open.
@@ -165,9 +188,9 @@ struct Watched {
 }
 
 impl Watched {
-    fn open(port: u16) -> Self {
+    fn open(port: u16, streams: u32) -> Self {
         let request = get("/v1/pipelines/door/live.mjpg?fps=10");
-        let streams = (0..VIEWERS).map(|_| {
+        let streams = (0..streams).map(|_| {
             let stream = Client::open(port).watch(&request);
             stream.set_nonblocking(true).unwrap();
             stream
@@ -187,11 +210,11 @@ impl Watched {
         pictures
     }
 
-    /// Asks for all that pages ask for between `from` and `to`.
+    /// Asks for all that pages ask for from `from` to before `to`: at once on opening, and after each period.
     fn ask(&mut self, from: Duration, to: Duration) {
         for (path, period) in ASKS {
-            let due = to.as_nanos() / period.as_nanos() - from.as_nanos() / period.as_nanos();
-            for _ in 0..u128::try_from(VIEWERS).unwrap() * due {
+            let until = |at: Duration| at.as_nanos().div_ceil(period.as_nanos());
+            for _ in 0..u128::from(VIEWERS) * (until(to) - until(from)) {
                 assert_eq!(self.others.ask(&get(path)).status, 200, "{path}");
             }
         }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use vedette::pipeline::engine::Lane;
 use vedette::pipeline::tensor::{Dim, Elements, ElementsMut};
 
-use super::client::{self, Client};
+use super::client::{self, Answer, Client};
 use crate::Bench;
 use crate::model::{Model, on_cpu};
 
@@ -16,9 +16,40 @@ const TOLERANCE: f32 = 0.01;
 
 pub(super) struct Subject {
     pub(super) folder: PathBuf,
-    pub(super) request: Vec<u8>,
+    pub(super) asked: Asked,
     lane: Box<dyn Lane>,
     input: Vec<f32>,
+}
+
+/// What clients ask, and what they are to be told; a lane stays with its thread, this need not.
+pub(super) struct Asked {
+    pub(super) request: Vec<u8>,
+    /// What the bare run gives.
+    numbers: Vec<f32>,
+    /// Bytes of the answer that was greeted.
+    length: usize,
+}
+
+impl Asked {
+    /// Whether `answer` is one to the request, as far as is seen without reading it.
+    pub(super) fn fits(&self, answer: &Answer<'_>) -> bool {
+        answer.status == 200 && answer.body.len() == self.length
+    }
+
+    /// What `answer` says that the bare run does not, if anything.
+    pub(super) fn fault(&self, answer: &Answer<'_>) -> Option<String> {
+        let json = client::header(answer.head, "inference-header-content-length");
+        let bytes = json.and_then(|json| answer.body.get(json..));
+        let whole = |bytes: &&[u8]| answer.status == 200 && bytes.len() == 4 * self.numbers.len();
+        let Some(bytes) = bytes.filter(whole) else {
+            let said = String::from_utf8_lossy(answer.body);
+            return Some(format!("{}: {said}", answer.status));
+        };
+        let theirs = bytes.as_chunks().0.iter().map(|four| f32::from_le_bytes(*four));
+        let mut pairs = self.numbers.iter().copied().zip(theirs);
+        let (own, theirs) = pairs.find(|(own, theirs)| !near(*own, *theirs))?;
+        Some(format!("{theirs} instead of {own}"))
+    }
 }
 
 impl Subject {
@@ -47,7 +78,9 @@ impl Subject {
         let bytes: Vec<u8> = input.iter().flat_map(|x| x.to_le_bytes()).collect();
         let request = client::infer("it", &input_name, &output.name, &shape, &bytes);
         fill(lane.as_mut(), &input);
-        Self { folder, request, lane, input }
+        lane.run().unwrap();
+        let numbers = numbers(lane.as_ref());
+        Self { folder, asked: Asked { request, numbers, length: 0 }, lane, input }
     }
 
     /// The configuration of a daemon that has this model, as `it`.
@@ -62,7 +95,7 @@ impl Subject {
 
     /// Times of `count` requests one after the other, in milliseconds.
     pub(super) fn requests(&self, client: &mut Client, count: usize) -> Vec<f64> {
-        timed(count, || assert_eq!(client.ask(&self.request).status, 200))
+        timed(count, || assert_eq!(client.ask(&self.asked.request).status, 200))
     }
 
     /// Bare runs a second on `processors` of them at one time.
@@ -90,18 +123,9 @@ impl Subject {
     /// Opens the model there, and sees that it answers what the bare run gives.
     pub(super) fn greet(&mut self, port: u16) -> Client {
         let mut client = Client::open(port);
-        self.lane.run().unwrap();
-        let own = self.lane.output(0).unwrap();
-        let Elements::F32(own) = own.elements else { unreachable!("no numbers") };
-        let answer = client.ask(&self.request);
-        let said = String::from_utf8_lossy(answer.body);
-        assert_eq!(answer.status, 200, "{said}");
-        let json = client::header(answer.head, "inference-header-content-length").unwrap();
-        let theirs = answer.body[json..].as_chunks().0.iter().map(|four| f32::from_le_bytes(*four));
-        assert_eq!(answer.body.len() - json, 4 * own.len(), "{said}");
-        for (own, theirs) in own.iter().zip(theirs) {
-            assert!((own - theirs).abs() <= TOLERANCE, "{theirs} instead of {own}");
-        }
+        let answer = client.ask(&self.asked.request);
+        assert_eq!(self.asked.fault(&answer), None);
+        self.asked.length = answer.body.len();
         client
     }
 }
@@ -109,6 +133,17 @@ impl Subject {
 fn fill(lane: &mut dyn Lane, input: &[f32]) {
     let ElementsMut::F32(elements) = lane.input_mut(0).unwrap() else { unreachable!("no numbers") };
     elements.copy_from_slice(input);
+}
+
+/// What the last run gave.
+fn numbers(lane: &dyn Lane) -> Vec<f32> {
+    let output = lane.output(0).unwrap();
+    let Elements::F32(numbers) = output.elements else { unreachable!("no numbers") };
+    numbers.to_vec()
+}
+
+fn near(own: f32, theirs: f32) -> bool {
+    (own - theirs).abs() <= TOLERANCE
 }
 
 /// Numbers from 0 to 1, the same each time.
