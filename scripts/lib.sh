@@ -43,6 +43,15 @@ have() { command -v "$1" >/dev/null 2>&1; }
 # The SHA-256 of a file, as hexadecimal digits.
 digest_of() { sha256sum -- "$1" | cut -d ' ' -f 1; }
 
+# The mirror that this Debian's own sources name; nothing where they name none, or this is no Debian.
+debian_mirror() {
+    local codename
+    [ "$(. /etc/os-release && echo "$ID")" = debian ] || return 0
+    codename="$(. /etc/os-release && echo "${VERSION_CODENAME:-}")"
+    # shellcheck disable=SC2016 # apt-get's own $(SITE)
+    apt-get indextargets --format '$(SITE) $(RELEASE)' 2>/dev/null | sed -n "/security/d; s/ $codename\$//p" | head -n 1 || true
+}
+
 # Makes the virtual environment $1, empty.
 make_venv() {
     have python3 || die "python3 is missing: run scripts/setup"

@@ -91,7 +91,7 @@ def run(checks, args, table):
     phases = dice.sample(PHASES, len(PHASES))
     for number in range(args.cuts):
         version, phase = f"2.{number}.0", phases[number % len(phases)]
-        table.check(f"power cut {number + 1}, in {phase}",
+        table.check(f"power cut {number + 1}, drawn for {phase}",
                     lambda version=version, phase=phase: checks.cut(version, phase, dice), needed=True)
 
 
@@ -108,7 +108,8 @@ def main():
     began, table, started = time.monotonic(), Table(), []
     say(f"seed {args.seed}")
     # Ended from outside: what was started ends too.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda received, _: sys.exit(128 + received))
     with tempfile.TemporaryDirectory(prefix="virtual-board-") as folder:
         work = Path(folder)
         share = work / "share"

@@ -238,11 +238,10 @@ class Checks:
 
     def upgrades(self):
         took = self.comes_back(INSTALL + self.packages[1], 900)
-        version = self.board.ask("dpkg-query --show --showformat='${Version} ${db:Status-Abbrev}' vedette; "
-                                 "grep -c /dev/video0 /etc/vedette/vedette.toml")
+        version = self.board.ask("dpkg-query --show --showformat='${Version} ${db:Status-Abbrev}' vedette")
         if self.packages[1].split("_")[1] not in version:
             raise Failed(f"installed is {version}")
-        return f"{version.split()[0]}; {self.committed} observes after {took:.0f} s, the owner's configuration is there"
+        return f"{version.split()[0]}; {self.committed} observes after {took:.0f} s"
 
     def cut(self, version, phase, dice):
         """A power cut somewhere in `phase` of an update: on a good model at once, and the update ends in the end."""
@@ -254,6 +253,8 @@ class Checks:
         # The moment is what is tried here; nothing is waited for.
         time.sleep(dice.random() * self.phase_s.get(phase, 0))
         state = self.state(self.broker.heard, since) or {"phase": "not begun"}
+        if state["phase"] == "idle":
+            raise Failed(f"{version} was installed before the cut, drawn for {phase}: nothing was tried")
         left = self.board.cut(dice)
         since = self.mark()
         booted = self.board.start()
@@ -268,7 +269,8 @@ class Checks:
         models = {one["model"]["version"] for one in self.observations(self.broker.heard, since)}
         if not models <= {old, version}:
             raise Failed(f"models {models} were heard, {old} and {version} are good")
-        broken = self.board.say("journalctl -k -b | grep -E 'EXT4-fs (error|warning)'", 120)[1]
+        # Of the kernel itself: the journal is a file that the cut may have damaged.
+        broken = self.board.ask("dmesg | grep -E 'EXT4-fs (error|warning)' || true", 120).strip()
         if broken:
             raise Failed(f"the file system: {broken[:300]}")
         self.committed = version

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 SECTOR = 512
 MAGIC = 0x6A736677736872
-FLUSH, FUA, DISCARD = 1, 2, 4
+FLUSH, DISCARD = 1, 4
 ENTRY = struct.Struct("<QQQQ")
 
 
@@ -30,7 +30,6 @@ class Write:
 class Left:
     """What a power cut left: writes since the last flush, by what became of them."""
 
-    durable: int = 0
     kept: int = 0
     torn: int = 0
     lost: int = 0
@@ -56,23 +55,28 @@ def read_log(log):
         log.seek(at)
         start, count, flags, _ = ENTRY.unpack(log.read(ENTRY.size))
         length = count * SECTOR
-        if (count == 0 and flags == 0) or at + SECTOR + length > size:
+        if at + SECTOR + length > size:
+            break
+        if count == 0 and flags == 0:
+            # Room that a write in flight had taken: behind it there must be nothing that the board was told is there.
+            if any(log.read(size - at)):
+                raise ValueError(f"the log has a hole at {at}: what is behind it cannot be told from what was lost")
             break
         if count and not flags & DISCARD:
             writes.append(Write(start * SECTOR, length, at + SECTOR))
-        if flags & (FLUSH | FUA):
+        if flags & FLUSH:
             durable = len(writes)
         at += SECTOR + (0 if flags & DISCARD else length)
     return writes, durable
 
 
-def play(log, disk, dice=None):
-    """Writes onto the open file `disk` what `log` has; with `dice` what was not flushed is at their mercy."""
+def play(log, disk, dice):
+    """Writes onto the open file `disk` what `log` has; what was not flushed is at the mercy of `dice`."""
     writes, durable = read_log(log)
-    left = Left(durable=durable)
+    left = Left()
     for number, write in enumerate(writes):
         length = write.length
-        if dice is not None and number >= durable:
+        if number >= durable:
             fate = dice.choice(["kept", "torn", "lost"]) if length > SECTOR else dice.choice(["kept", "lost"])
             setattr(left, fate, getattr(left, fate) + 1)
             if fate == "lost":
@@ -105,7 +109,7 @@ class Disk:
                   f",log.driver=file,log.filename={self.log},log.cache.no-flush=on")
         return ["-blockdev", blocks, "-device", "virtio-blk-pci,drive=disk,discard=off,write-zeroes=off"]
 
-    def settle(self, dice=None):
-        """After the board has ended: what is on the disk now. `dice`: it was a power cut."""
+    def settle(self, dice):
+        """After a power cut: what is on the disk now."""
         with self.log.open("rb") as log, self.raw.open("r+b") as disk:
             return play(log, disk, dice)

@@ -27,7 +27,6 @@ class Message:
     at: float
     topic: str
     body: object
-    retained: bool
 
 
 def free_port():
@@ -46,24 +45,28 @@ class Broker:
             f"user root\nlistener {self.port} 127.0.0.1\nallow_anonymous true\npersistence false\nlog_dest stderr\n")
         with (work / "mosquitto.log").open("w") as log:
             self.server = subprocess.Popen(["mosquitto", "-c", work / "mosquitto.conf"], stderr=log, stdout=log)
-        command = ["mosquitto_sub", "-h", "127.0.0.1", "-p", str(self.port), "-t", "vedette/#", "-F", "%r %t %p"]
+        command = ["mosquitto_sub", "-h", "127.0.0.1", "-p", str(self.port), "-t", "vedette/#", "-F", "%t %p"]
         for _ in range(100):
             with socket.socket() as probe:
                 if probe.connect_ex(("127.0.0.1", self.port)) == 0:
                     break
             time.sleep(0.1)
+        else:
+            self.server.kill()
+            raise Failed(f"mosquitto does not listen: {(work / 'mosquitto.log').read_text()[-300:]}")
         self.client = subprocess.Popen(command, stdout=subprocess.PIPE)
-        threading.Thread(target=self.listen, daemon=True).start()
+        self.listener = threading.Thread(target=self.listen, daemon=True)
+        self.listener.start()
 
     def listen(self):
         for line in self.client.stdout:
-            retained, topic, body = line.decode(errors="replace").rstrip("\n").split(" ", 2)
+            topic, _, body = line.decode(errors="replace").rstrip("\n").partition(" ")
             try:
                 body = json.loads(body)
             except ValueError:
                 pass
             with self.news:
-                self.heard.append(Message(time.monotonic(), topic, body, retained == "1"))
+                self.heard.append(Message(time.monotonic(), topic, body))
                 self.news.notify_all()
 
     def wait(self, what, seconds, found, alive=lambda: None):
@@ -77,6 +80,8 @@ class Broker:
                 if time.monotonic() > end:
                     raise Failed(f"waited {seconds} s in vain for {what}; heard last: {self.last()}")
                 alive()
+                if not self.listener.is_alive():
+                    raise Failed("nobody listens on the broker any more")
                 self.news.wait(1)
 
     def last(self):
@@ -102,6 +107,7 @@ class Fleet:
         line = self.server.stdout.readline()
         found = re.search(r"http://127\.0\.0\.1:(\d+)", line)
         if not found:
+            self.server.kill()
             raise Failed(f"the fleet server says `{line}`")
         self.url = f"http://{HERE}:{found[1]}"
 
