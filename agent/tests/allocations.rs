@@ -98,6 +98,8 @@ fn allocations(format: &str, engine: &str, more: &str, cameras: usize) -> u64 {
     }
     STEADY.store(false, Ordering::SeqCst);
     assert_eq!(rig.swap().adopted(), 1);
+    let shared = rig.health.counts().shared;
+    assert_eq!(shared > 0, cameras > 1, "{shared} frames of {cameras} cameras shared a run");
     assert!(!rig.finish(false).is_empty());
     fewest
 }

@@ -97,7 +97,7 @@ fn a_camera_that_stopped_is_waited_for_no_longer() {
 fn a_camera_whose_next_frame_is_far_away_is_not_waited_for() {
     let quick = camera(0, 50);
     let slow = "kind = 'pattern'\nwidth = 320\nheight = 180\nrate_hz = 0.1\n";
-    // Of three that could go together two never come in time.
+    // The slow one's next frame is ten seconds away.
     let delay = Duration::from_secs(5);
     let first = batched(SHADOW, "1.0.0", 2, Batch { max: 2, delay });
     let rig = Rig::start_all(&[&quick, slow], first, 1024, "");

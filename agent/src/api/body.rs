@@ -13,7 +13,8 @@ use super::answer::Refusal;
 
 /// What room is given out in.
 const UNIT_BYTES: usize = 1 << 10;
-/// Where a tensor may begin, so that it is run from where it arrived: what the library's kernels like best.
+/// Where a tensor begins, so that it is run from where it arrived: a whole line of the processor's cache, and more than
+/// `hw/ort/request.rs` asks for.
 const ALIGN: usize = 64;
 /// Bodies of the largest size for which there is room at one time. More would be a board's memory.
 const LARGEST_AT_ONCE: usize = 4;
@@ -39,7 +40,8 @@ impl Room {
         Self { units: Arc::new(Semaphore::new(units)), largest_bytes }
     }
 
-    /// All of `body`, in one piece, whose part behind the first `head` bytes begins where a tensor may.
+    /// All of `body`, in one piece, whose part behind the first `head` bytes begins where a tensor may: where the length is
+    /// told beforehand, as clients do. Behind a body in chunks a tensor may be copied for its run.
     ///
     /// # Errors
     /// It is too large, there is no room for it now, or it broke off.

@@ -7,11 +7,13 @@
 //!
 //! No sink, broker or API is started and rules tell nobody. Of the state directory only the record of what is
 //! installed is read, without its lock, so that a daemon beside it is not disturbed; engines that are built on this
-//! device are shared with it, as they are with its rehearsals. What the two cannot share (a camera, the memory of an
+//! device are shared with it, as they are with its rehearsals. A run is never shared, whatever `batch_max` says, and no
+//! lighter model stands in. What the two cannot share (a camera, the memory of an
 //! accelerator) fails here.
 
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use serde::Deserialize;
@@ -22,6 +24,7 @@ use super::engines::{self, Made};
 use super::ground;
 use crate::config::{Config, PipelineConfig};
 use crate::hw::ort::Runtime;
+use crate::hw::process;
 use crate::pipeline::capture::Capture;
 use crate::pipeline::engine::EngineError;
 use crate::pipeline::frame::Frame;
@@ -33,7 +36,7 @@ use crate::pipeline::worker::{Build, Generation, Seat, Worker};
 use crate::said::Said;
 use crate::stop::Stop;
 use crate::supervisor::Failure;
-use crate::update::store::Store;
+use crate::update::store::{Store, StoreError};
 
 /// Longest time until the frames before the measurement are there. Sources give up before; a gate may wait for ever.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -135,6 +138,8 @@ pub struct Tally {
     pub skipped: u64,
     /// Frames that could not be understood or inferred.
     pub failed: u64,
+    /// Memory of this process while it ran.
+    pub resident_bytes: Option<u64>,
 }
 
 /// A pipeline whose model is open.
@@ -163,11 +168,11 @@ impl Alone {
         if let Some(library) = &config.onnxruntime {
             Runtime::open(Some(library)).map_err(AloneError::Runtime)?;
         }
-        let (folder, cache) = (installed(&config, model), config.state_dir.join("engines"));
-        let config = Arc::new(config);
+        let failed = |source| AloneError::Model { name: name.to_owned(), source };
+        let folder = installed(&config, model).map_err(|error| failed(error.into()))?;
+        let (cache, config) = (config.state_dir.join("engines"), Arc::new(config));
         let made = Made { config: config.clone(), model, folder };
-        let generation = engines::open(&made, &cache)
-            .map_err(|error| AloneError::Model { name: name.to_owned(), source: error.into() })?;
+        let generation = engines::open(&made, &cache).map_err(|error| failed(error.into()))?;
         Ok(Self { config, generation: Arc::new(generation) })
     }
 
@@ -214,16 +219,8 @@ impl Alone {
         let (pipeline, stop) = (self.pipeline(), Stop::new());
         let desk = Arc::new(ground::mailboxes(&self.config, &[pipeline]));
         let (queue, name) = (Arc::new(Queue::new(WAITING_MAX)), Arc::from(pipeline.name.as_str()));
-        let timed = pipeline.source.rate_hz().is_some();
-        let seat = Seat {
-            outlets: vec![(queue.clone(), Arc::clone(&name))],
-            health: Arc::new(Health::of(pipeline.source.samples())),
-            door: Arc::default(),
-            analysis: Arc::new(Mutex::new(pipeline.analysis.analysis(&name, timed, None))),
-            watch: Arc::default(),
-            twin: None,
-            pipeline: name.clone(),
-        };
+        let outlets = vec![(queue.clone(), Arc::clone(&name))];
+        let seat = Seat { twin: None, ..ground::seat(pipeline, outlets, None) };
         let (timer, laps) = sync_channel(WAITING_MAX);
         let health = seat.health.clone();
         let mut capture = Capture {
@@ -257,12 +254,14 @@ impl Alone {
 }
 
 /// The folder of the release that is installed; `None`: the configured one runs.
-fn installed(config: &Config, model: usize) -> Option<std::path::PathBuf> {
+fn installed(config: &Config, model: usize) -> Result<Option<PathBuf>, StoreError> {
     let model = &config.models[model];
-    config.update.as_ref().zip(model.release.as_ref())?;
+    if config.update.is_none() || model.release.is_none() {
+        return Ok(None);
+    }
     let store = Store::at(&config.state_dir);
-    let good = store.load(&model.name).ok()?.good?;
-    Some(store.folder(&good.release.release))
+    let good = store.load(&model.name)?.good;
+    Ok(good.map(|good| store.folder(&good.release.release)))
 }
 
 /// What a thread does.
@@ -348,6 +347,7 @@ impl Parts {
             replaced: counts.replaced - before.replaced,
             skipped: counts.skipped - before.skipped,
             failed: counts.failed - before.failed,
+            resident_bytes: process::memory_bytes(std::process::id(), "VmRSS:"),
         }))
     }
 

@@ -14,9 +14,8 @@ impl House {
     /// Starts to answer over HTTP, where that is configured.
     pub(super) fn serve_api(&mut self, releases: Option<&update::Desk>, state: &Path) {
         let Some(settings) = &self.config.api else { return };
-        let configured = |name: &str| self.config.pipelines.iter().find(|own| own.name == name);
         let pipelines = self.open.iter().map(|open| {
-            let own = configured(&open.name);
+            let own = self.config.pipeline(&open.name);
             let model = own.map(|own| self.config.models[own.model].name.clone());
             let rate_hz = own.and_then(|own| own.source.rate_hz());
             let most_hz =

@@ -8,6 +8,7 @@ use wire::EngineInfo;
 use crate::commands::{Facts, ReadFacts};
 use crate::config::Config;
 use crate::config::checked::{ModelConfig, Use};
+use crate::config::lighter;
 use crate::config::section::{Mistake, Mistakes};
 use crate::hw::heap;
 use crate::model::ModelFolder;
@@ -38,6 +39,11 @@ pub(super) enum BuildError {
         "model `{model}` wants {found}, and its pipelines' sources give {wanted}: that takes another configuration"
     )]
     OtherInput { model: String, found: String, wanted: String },
+    /// It means something else than the configured one, and a pipeline is told of by another model too.
+    #[error(
+        "model `{model}` infers a pipeline in turns with another (`load.lighter`), and has not the configured one's {what}"
+    )]
+    OtherMeaning { model: String, what: &'static str },
     /// The release's folder cannot be read, or a pipeline's settings do not fit it.
     #[error("the folder of model `{model}` will not do: {}", mistakes.join("; "))]
     Folder { model: String, mistakes: Vec<String> },
@@ -185,6 +191,10 @@ pub(super) fn open(made: &Made, cache: &Path) -> Result<Generation, BuildError> 
     let (found, wanted) = (input(folder), input(&model.folder));
     if found != wanted {
         return Err(BuildError::OtherInput { model: name(), found, wanted });
+    }
+    let in_turns = config.uses(index).any(|own| own.pipeline.lighter.is_some());
+    if let Some(what) = lighter::differs(folder, &model.folder).filter(|_| in_turns) {
+        return Err(BuildError::OtherMeaning { model: name(), what });
     }
     let engine = model
         .engine

@@ -13,6 +13,7 @@ use super::{Ended, House};
 use crate::config::{Config, PipelineConfig};
 use crate::pipeline::health::Health;
 use crate::pipeline::latest::Desk;
+use crate::pipeline::rules::Outlet;
 use crate::pipeline::sink::Queue;
 use crate::pipeline::worker::{Reaper, Seat};
 use crate::supervisor::exit;
@@ -35,8 +36,13 @@ pub(super) struct Ground {
 impl Ground {
     pub(super) fn new(house: &House, sinks: &[Option<Arc<Queue>>]) -> Result<Self, Ended> {
         let config = &house.config;
-        let seats: Vec<Seat> =
-            config.pipelines.iter().map(|pipeline| seat(house, pipeline, sinks)).collect();
+        let outlets = |pipeline: &PipelineConfig| {
+            let topic: Arc<str> = config.topics.observation(&pipeline.name).into();
+            let queues = pipeline.sinks.iter().filter_map(|&sink| sinks[sink].clone());
+            queues.map(|queue| (queue, topic.clone())).collect()
+        };
+        let seat = |pipeline| seat(pipeline, outlets(pipeline), house.outlet.as_ref());
+        let seats: Vec<Seat> = config.pipelines.iter().map(seat).collect();
         let desks = (0..config.models.len()).map(|model| Arc::new(desk(config, model, &seats)));
         Ok(Self { desks: desks.collect(), seats, reaper: reaper()? })
     }
@@ -69,15 +75,17 @@ pub(super) fn mailboxes(config: &Config, pipelines: &[&PipelineConfig]) -> Desk 
     desk
 }
 
-/// What does not change of `pipeline` when its model does.
-fn seat(house: &House, pipeline: &PipelineConfig, sinks: &[Option<Arc<Queue>>]) -> Seat {
+/// What does not change of `pipeline` when its model does. Its rules tell `outlet`.
+pub(super) fn seat(
+    pipeline: &PipelineConfig,
+    outlets: Vec<(Arc<Queue>, Arc<str>)>,
+    outlet: Option<&Outlet>,
+) -> Seat {
     let name: Arc<str> = pipeline.name.as_str().into();
-    let topic: Arc<str> = house.config.topics.observation(&pipeline.name).into();
-    let queues = pipeline.sinks.iter().filter_map(|&sink| sinks[sink].clone());
     let timed = pipeline.source.rate_hz().is_some();
-    let analysis = pipeline.analysis.analysis(&name, timed, house.outlet.as_ref());
+    let analysis = pipeline.analysis.analysis(&name, timed, outlet);
     Seat {
-        outlets: queues.map(|queue| (queue, topic.clone())).collect(),
+        outlets,
         health: Arc::new(Health::of(pipeline.source.samples())),
         door: Arc::default(),
         analysis: Arc::new(Mutex::new(analysis)),

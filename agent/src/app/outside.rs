@@ -26,23 +26,16 @@ impl House {
         let (Some(link), Some(asked)) = (&self.link, asked) else { return };
         let config = &self.config;
         if let Some(settings) = &config.homeassistant {
-            let rules = |name: &str| {
-                let own = config.pipelines.iter().filter(|pipeline| pipeline.name == name);
-                let analyses: Vec<_> = own.map(|pipeline| &pipeline.analysis).collect();
-                let rules = analyses.iter().flat_map(|analysis| &analysis.rules);
-                let load = analyses.iter().any(|analysis| analysis.load.is_some());
-                let load = load.then(|| LOAD_EVENT.to_owned());
-                rules.map(|rule| rule.name.to_string()).chain(load).collect()
-            };
-            let samples = |name: &str| {
-                let mut own = config.pipelines.iter().filter(|pipeline| pipeline.name == name);
-                own.any(|pipeline| pipeline.source.samples().is_some())
-            };
-            let pipelines = open.iter().map(|pipeline| homeassistant::Pipeline {
-                pictures: !samples(&pipeline.name),
-                name: pipeline.name.to_string(),
-                events: rules(&pipeline.name),
-                threshold: pipeline.threshold.map(|threshold| (threshold.min, threshold.max)),
+            let pipelines = open.iter().filter_map(|pipeline| {
+                let own = config.pipeline(&pipeline.name)?;
+                let rules = own.analysis.rules.iter().map(|rule| rule.name.to_string());
+                let load = own.analysis.load.as_ref().map(|_| LOAD_EVENT.to_owned());
+                Some(homeassistant::Pipeline {
+                    pictures: own.source.samples().is_none(),
+                    name: own.name.clone(),
+                    events: rules.chain(load).collect(),
+                    threshold: pipeline.threshold.map(|threshold| (threshold.min, threshold.max)),
+                })
             });
             let slots = config.models.iter().filter(|model| model.release.is_some());
             let has = Has {
@@ -68,8 +61,8 @@ impl House {
     pub(super) fn tell_events(&mut self, happened: mpsc::Receiver<Occurrence>, state: &StateDir) {
         self.outlet = None;
         let clips = |name: &str| {
-            let mut own = self.config.pipelines.iter().filter(|pipeline| pipeline.name == name);
-            own.any(|pipeline| pipeline.analysis.rules.iter().any(|rule| rule.clip.is_some()))
+            let own = self.config.pipeline(name);
+            own.is_some_and(|own| own.analysis.rules.iter().any(|rule| rule.clip.is_some()))
         };
         let pipelines = self.open.iter().map(|pipeline| events::Pipeline {
             clips: clips(&pipeline.name),

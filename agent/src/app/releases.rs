@@ -91,7 +91,9 @@ impl Slot {
             plan.set(made);
             changed.notify_one();
         };
+        let made = running.plan.get();
         let live = Live {
+            stands_by: made.config.uses(made.model).all(|one| one.lighter),
             slot: self.name,
             model: self.model,
             swap: running.swap.clone(),

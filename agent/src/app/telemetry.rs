@@ -8,8 +8,7 @@ impl House {
     pub(super) fn watch_board(&self) {
         let Some(settings) = &self.config.telemetry else { return };
         let pipelines = self.open.iter().map(|pipeline| {
-            let name = &*pipeline.name;
-            let configured = self.config.pipelines.iter().find(|pipeline| pipeline.name == name);
+            let configured = self.config.pipeline(&pipeline.name);
             Pipeline {
                 name: pipeline.name.clone(),
                 health: pipeline.health.clone(),

@@ -50,8 +50,7 @@ impl SourceArgs {
             let list: Vec<String> = mistakes.iter().map(ToString::to_string).collect();
             format!("cannot use `{}`: {}", self.config.display(), list.join("; "))
         })?;
-        let found = config.pipelines.iter().find(|pipeline| pipeline.name == name);
-        found.map(|pipeline| pipeline.source.clone()).ok_or_else(|| {
+        config.pipeline(name).map(|pipeline| pipeline.source.clone()).ok_or_else(|| {
             let names: Vec<&str> = config.pipelines.iter().map(|one| one.name.as_str()).collect();
             format!("there is no pipeline `{name}`: {}", names.join(", "))
         })

@@ -183,6 +183,12 @@ impl Config {
         }
     }
 
+    /// The pipeline of this name.
+    #[must_use]
+    pub fn pipeline(&self, name: &str) -> Option<&PipelineConfig> {
+        self.pipelines.iter().find(|pipeline| pipeline.name == name)
+    }
+
     /// The pipelines that model `index` infers, always or at times, in order.
     pub fn uses(&self, index: usize) -> impl Iterator<Item = Use<'_>> {
         self.pipelines.iter().enumerate().filter_map(move |(at, pipeline)| {
@@ -208,14 +214,20 @@ impl Config {
         let built: Vec<_> = self
             .uses(index)
             .filter_map(|Use { pipeline, .. }| {
-                let mut table = folder.postprocess.clone();
-                merge(&mut table, pipeline.over.clone());
+                let table = laid_over(folder, &pipeline.over);
                 let section = Section::top(&table, at.clone(), &folder.path, &mistakes);
                 kinds::build(kinds::POSTPROCESSES, section).map(Arc::from)
             })
             .collect();
         if mistakes.is_empty() { Ok(built) } else { Err(mistakes.into_vec()) }
     }
+}
+
+/// A model's postprocess with a pipeline's own settings `over` it.
+pub(super) fn laid_over(folder: &ModelFolder, over: &Table) -> Table {
+    let mut table = folder.postprocess.clone();
+    merge(&mut table, over.clone());
+    table
 }
 
 /// Reads the top table. `None` only where a mistake was noted.
@@ -474,8 +486,7 @@ fn pipeline(
     let over = section.table("postprocess").cloned().unwrap_or_default();
     let model = model.and_then(|index| Some((index, models.get(index)?.1.as_ref()?)));
     let postprocess = model.and_then(|(_, model)| {
-        let mut table = model.folder.postprocess.clone();
-        merge(&mut table, over.clone());
+        let table = laid_over(&model.folder, &over);
         kinds::build(kinds::POSTPROCESSES, section.with("postprocess", &table))
     });
     let source = fitting(&section, source, &source_kind, model.map(|(_, model)| &model.folder));

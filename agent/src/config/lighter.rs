@@ -1,14 +1,14 @@
 //! `lighter` of `[pipeline.load]`: a second model that stands in for a pipeline's own while its load is too much.
 //!
-//! It is one of the configured models, opened at the start like any other, with a thread of its own, and its releases
-//! are taken like any other's. Opened only when it is needed, it would be opened on a board that is too hot already,
+//! It is one of the configured models, opened at the start like any other, with a thread of its own. Its releases are
+//! tried on the frames that it is given, and on a board that stays well, which gives it none, taken on their rehearsal.
+//! Opened only when it is needed, it would be opened on a board that is too hot already,
 //! for minutes where TensorRT builds an engine, and nobody would know before whether it fits; the price is that both
 //! lie in memory all the time.
 
 use std::sync::Arc;
 
-use super::checked::{ModelConfig, Named};
-use super::load::merge;
+use super::checked::{ModelConfig, Named, laid_over};
 use super::section::{Section, unknown};
 use super::tree::{Table, Value};
 use crate::kinds;
@@ -53,16 +53,17 @@ impl Lighter {
             let own = &own.name;
             return refuse(format!("`{wanted}` and `{own}` must have the same {what}"));
         }
-        let mut table = folder.postprocess.clone();
-        merge(&mut table, over.clone());
+        let table = laid_over(folder, over);
         let section = section.with("postprocess", &table);
         let postprocess = kinds::build(kinds::POSTPROCESSES, section)?.into();
         Some(Self { model, postprocess })
     }
 }
 
-/// What `one` and `other` have not in common, and must.
-fn differs(one: &ModelFolder, other: &ModelFolder) -> Option<&'static str> {
+/// What `one` and `other` have not in common, and must where a pipeline is inferred by both: so must a release of either
+/// and the folder that it takes the place of.
+#[must_use]
+pub fn differs(one: &ModelFolder, other: &ModelFolder) -> Option<&'static str> {
     let parts = [
         ("task", one.task == other.task),
         ("labels, in the same order", one.labels == other.labels),

@@ -279,7 +279,8 @@ impl Health {
     /// newer ones by then.
     pub fn inferred(&self, seq: u64, latency: Duration, replaced: u64) {
         self.inferred.fetch_add(1, Ordering::Relaxed);
-        self.replaced.store(replaced, Ordering::Relaxed);
+        // Of two engines the one that told of an older frame may come last.
+        self.replaced.fetch_max(replaced, Ordering::Relaxed);
         self.inferred_at.store(self.stamp(), Ordering::Relaxed);
         // Another one that was found worth a run meanwhile is still owed.
         let own = seq.saturating_add(1);

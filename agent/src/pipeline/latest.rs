@@ -236,7 +236,10 @@ impl State {
         let now = now();
         let fresh = self.boxes.iter().filter(|mailbox| mailbox.fresh);
         let first = fresh.clone().filter_map(|mailbox| mailbox.since).min()?;
-        let until = first + batch.delay;
+        // Nobody waits for so long that its own next frame replaces it.
+        let replacing = fresh.clone().filter(|mailbox| !mailbox.patient).map(Mailbox::early);
+        let delay = replacing.min().map_or(batch.delay, |early| early.min(batch.delay));
+        let (batch, until) = (Batch { delay, ..batch }, first + delay);
         let full = self.closed
             || fresh.count() >= batch.max
             || !self.boxes.iter().any(|mailbox| mailbox.is_expected(now, until));
@@ -281,6 +284,11 @@ impl Mailbox {
     /// When the successor of its frame is due.
     fn deadline(&self) -> Instant {
         self.frame.captured + self.period
+    }
+
+    /// How long after a frame the next one may come.
+    fn early(&self) -> Duration {
+        self.period - self.period / JITTER
     }
 
     /// Whether a frame is to be expected before `until`: for a whole period after it was due, and no longer. Who waits

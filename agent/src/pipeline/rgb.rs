@@ -271,7 +271,8 @@ mod tests {
                     let wanted = [luma + 1.59603 * v, green, luma + 2.01723 * u];
                     for (found, wanted) in found.iter().zip(wanted) {
                         let off = f64::from(*found) - wanted.clamp(0.0, 255.0);
-                        assert!(off.abs() < 1.0, "{format:?} {width}: {x}, {y}: {off}");
+                        // Rounded, and a little for factors of 13 bits.
+                        assert!(off.abs() < 0.55, "{format:?} {width}: {x}, {y}: {off}");
                     }
                 }
             }

@@ -59,11 +59,10 @@ impl Studio {
     /// # Errors
     /// [`SnapshotError`].
     pub fn snapshot(&mut self, shot: &Shot, limit: usize) -> Result<Snapshot, SnapshotError> {
-        if self.encoder.is_none() {
-            self.encoder = Some(Encoder::new().map_err(SnapshotError::Encode)?);
-        }
-        let Self { encoder: Some(encoder), rgb, half } = self else {
-            return Err(SnapshotError::Large(limit));
+        let Self { encoder, rgb, half } = self;
+        let encoder = match encoder {
+            Some(encoder) => encoder,
+            none => none.insert(Encoder::new().map_err(SnapshotError::Encode)?),
         };
         if half.capacity() > rgb.capacity() {
             // The last picture was made smaller.

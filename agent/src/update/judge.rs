@@ -26,18 +26,22 @@ pub(super) enum Judgement {
 /// Judges a model on trial after `elapsed`: `tried` are its own figures, `speaks` those of the committed model
 /// over the same time, which saw the same frames.
 ///
-/// Where no frames come there is nothing to judge: a camera that is dark all night refuses no model.
+/// Where no frames come there is nothing to judge: a camera that is dark all night refuses no model. One that only
+/// `stands_by`, for when the load of its pipelines is too much, may see none for months: it is taken on its rehearsal,
+/// without frames enough from the committed model to compare it with.
 #[must_use]
 pub(super) fn trial(
     terms: &Terms,
     tried: &Watched,
     speaks: &Watched,
+    stands_by: bool,
     elapsed: Duration,
 ) -> Judgement {
     if let Some(reason) = wrong(terms, tried) {
         return Judgement::Fail(reason);
     }
-    let enough = tried.inferred >= terms.min_inferences.max(1);
+    let frames_came = speaks.inferred >= terms.min_inferences.max(1);
+    let enough = tried.inferred >= terms.min_inferences.max(1) || (stands_by && !frames_came);
     if let (true, Some(own), Some(other)) =
         (tried.inferred >= FRAMES_MIN.min(terms.min_inferences), tried.p95_ms, speaks.p95_ms)
     {
@@ -54,7 +58,6 @@ pub(super) fn trial(
         return Judgement::Pass;
     }
     // The committed model saw frames enough, and this one did not get through them.
-    let frames_came = speaks.inferred >= terms.min_inferences.max(1);
     if !enough && frames_came && elapsed >= Duration::from_secs(terms.trial_s) {
         return Judgement::Fail(format!(
             "it saw {} of {} frames within {} s",
@@ -121,13 +124,29 @@ mod tests {
             (seen(0, 3, 0.0), seen(3, 0, 10.0), 5, "wait"),
             (seen(0, 20, 0.0), seen(20, 0, 10.0), 5, "20 of 20 frames failed"),
         ] {
-            let found = match trial(&terms, &tried, &speaks, Duration::from_secs(at_s)) {
+            let found = match trial(&terms, &tried, &speaks, false, Duration::from_secs(at_s)) {
                 Judgement::Pass => "pass".to_owned(),
                 Judgement::Wait => "wait".to_owned(),
                 Judgement::Fail(reason) => reason,
             };
             assert!(found.starts_with(wanted), "{tried:?} {speaks:?} after {at_s} s: {found}");
         }
+    }
+
+    #[test]
+    fn a_model_that_stands_by_is_taken_without_frames_and_judged_by_those_that_come() {
+        let terms = Terms { p95_ms: Some(50), ..Terms::default() };
+        for (tried, speaks, at_s, wanted) in [
+            (seen(0, 0, 0.0), seen(0, 0, 0.0), 29, Judgement::Wait),
+            (seen(0, 0, 0.0), seen(0, 0, 0.0), 31, Judgement::Pass),
+            (seen(4, 0, 10.0), seen(9, 0, 10.0), 31, Judgement::Pass),
+            (seen(49, 0, 10.0), seen(900, 0, 10.0), 600, Judgement::Wait),
+        ] {
+            let found = trial(&terms, &tried, &speaks, true, Duration::from_secs(at_s));
+            assert_eq!(found, wanted, "{tried:?} {speaks:?} after {at_s} s");
+        }
+        let slow = trial(&terms, &seen(30, 0, 51.0), &seen(30, 0, 9.0), true, Duration::ZERO);
+        assert!(matches!(slow, Judgement::Fail(_)), "{slow:?}");
     }
 
     #[test]

@@ -24,6 +24,8 @@ pub struct Live {
     pub swap: Swap,
     /// What its engine makes of the frames of each of its pipelines.
     pub watches: Vec<Arc<Watch>>,
+    /// Whether it only stands in for its pipelines' own models, at times.
+    pub stands_by: bool,
     /// See [`Open`].
     pub open: Open,
     /// See [`Serves`].

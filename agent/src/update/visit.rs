@@ -88,3 +88,34 @@ impl Copy {
         Ok(Self(scratch))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+
+    #[test]
+    fn files_that_the_daemon_replaces_meanwhile_are_copied_all_the_same() {
+        let (trusted, over) = (tempfile::tempdir().unwrap(), AtomicBool::new(false));
+        let file = trusted.path().join("timestamp.json");
+        disk::replace(&file, b"{}").unwrap();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !over.load(Ordering::Relaxed) {
+                    disk::replace(&file, b"{}").unwrap();
+                }
+            });
+            let copies: Vec<_> = (0..100)
+                .map(|_| {
+                    Copy::of(trusted.path())
+                        .map(|copy| copy.0.path().join("timestamp.json").exists())
+                })
+                .collect();
+            over.store(true, Ordering::Relaxed);
+            for copied in copies {
+                assert!(copied.unwrap());
+            }
+        });
+    }
+}

@@ -52,7 +52,7 @@ pub(super) struct Bench {
     compare: Option<PathBuf>,
     /// Time this pipeline of the configuration instead, on its own source: capture, wait, preprocess, run, postprocess.
     /// Its sinks, rules and broker hear nothing of it, and a daemon that runs is not disturbed; but a camera that only
-    /// one can open must be free
+    /// one can open must be free. Its runs are its own, whatever `batch_max` says. Only for this is --config read
     #[arg(long, value_name = "NAME", conflicts_with_all = [
         "model", "providers", "threads", "fp16", "cuda_graph", "onnxruntime", "batch", "compare",
     ])]

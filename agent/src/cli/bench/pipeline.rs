@@ -11,7 +11,7 @@ use super::{RUN_MAX_NS, count, millis};
 use crate::app::alone::{Alone, AloneError, Lap, Tally, Wanted};
 use crate::cli::{complain, say};
 use crate::config::Config;
-use crate::hw::{heap, process};
+use crate::hw::heap;
 use crate::report;
 use crate::supervisor::exit;
 
@@ -61,10 +61,10 @@ fn measure(config: Config, name: &str, wanted: &Wanted) -> Result<Measured, Alon
         seconds,
         fps,
         captured_fps: count(tally.captured) / seconds,
-        counts: tally.into(),
         power_w,
         energy_j: power_w.map(|watts| watts / fps),
-        resident_bytes: process::memory_bytes(std::process::id(), "VmRSS:"),
+        resident_bytes: tally.resident_bytes,
+        counts: tally.into(),
         stages: times.stages(),
     })
 }
@@ -139,7 +139,7 @@ struct Frames {
 
 impl From<Tally> for Frames {
     fn from(tally: Tally) -> Self {
-        let Tally { captured, inferred, replaced, skipped, failed, took: _ } = tally;
+        let Tally { captured, inferred, replaced, skipped, failed, .. } = tally;
         Self { captured, inferred, replaced, skipped, failed }
     }
 }

@@ -262,7 +262,8 @@ impl OrtLane {
         self.inputs.iter_mut().for_each(|input| {
             ones_where_integers(input.element, input.buffer.bytes_mut());
         });
-        let recorded = (0..self.parts.len()).try_for_each(|part| self.record_part(part));
+        // The largest first: what the library keeps for it does for the others.
+        let recorded = (0..self.parts.len()).rev().try_for_each(|part| self.record_part(part));
         self.ran = None;
         self.inputs.iter_mut().for_each(|input| input.buffer.bytes_mut().fill(0));
         recorded
@@ -307,7 +308,7 @@ impl OrtLane {
     #[inline]
     fn run_once(&mut self, part: usize) -> Result<(), Failure> {
         if self.takes {
-            self.untake(part)?;
+            self.untake();
         }
         let part = &self.parts[part];
         // A processor's runs are in nobody's way.
@@ -326,20 +327,24 @@ impl OrtLane {
         }
         if self.takes {
             Self::take(&part.binding, &mut self.outputs, &mut self.extents)?;
+            // Left bound, it would be the buffer of the next run, which may have another shape, and stay allocated
+            // while other parts run.
+            for output in &self.outputs {
+                if let Output::Taken(Taken { name, .. }) = output {
+                    part.binding.output_in(name, &self.shared.cpu)?;
+                }
+            }
         }
         Ok(())
     }
 
-    /// Forgets what the library allocated for the last run. Left bound, it would be the buffer of the next,
-    /// which may have another shape.
-    fn untake(&mut self, part: usize) -> Result<(), Failure> {
+    /// Forgets what the library allocated for the last run.
+    fn untake(&mut self) {
         for output in &mut self.outputs {
             if let Output::Taken(taken) = output {
                 (taken.value, taken.data, taken.bytes) = (None, null(), 0);
-                self.parts[part].binding.output_in(&taken.name, &self.shared.cpu)?;
             }
         }
-        Ok(())
     }
 
     fn take(

@@ -170,12 +170,25 @@ fn a_frame_waits_for_one_that_is_expected_and_goes_with_it() {
     (0..2).for_each(|index| post(&desk, index, 0, 0));
     assert_eq!(together(&desk, 2, LONG), [0, 1]);
     post(&desk, 0, 1, 500);
+    let waits = desk.lock().waits(Batch { max: 2, delay: LONG }, Instant::now);
+    assert!(waits.is_some(), "it does not wait");
     let taken = std::thread::scope(|scope| {
         let taken = scope.spawn(|| together(&desk, 2, LONG));
         post(&desk, 1, 1, 500);
         taken.join().unwrap()
     });
     assert_eq!(taken, [0, 1]);
+}
+
+#[test]
+fn no_frame_waits_until_its_own_successor_replaces_it() {
+    let (desk, post) = desk(&[Some(100.0), Some(2.0)]);
+    (0..2).for_each(|index| post(&desk, index, 0, 0));
+    assert_eq!(together(&desk, 2, LONG), [0, 1]);
+    // The other is due in half a second, within the delay, and this one's next in 10 ms.
+    post(&desk, 0, 1, 10);
+    let batch = Batch { max: 2, delay: Duration::from_secs(1) };
+    assert_eq!(desk.lock().waits(batch, Instant::now), None);
 }
 
 #[test]

@@ -125,10 +125,7 @@ impl Generation {
 
     fn new_lanes(&self) -> Result<Vec<Box<dyn Lane>>, EngineError> {
         let count = if self.engine.overlaps() { LANES_OVERLAPPED } else { 1 };
-        let lane = |_| match self.batch.max {
-            1 => self.engine.lane(1),
-            most => self.engine.lane_up_to(most),
-        };
+        let lane = |_| self.engine.lane_up_to(self.batch.max);
         (0..count).map(lane).collect()
     }
 

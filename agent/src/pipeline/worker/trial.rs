@@ -39,16 +39,18 @@ struct Place {
 }
 
 impl Onlooker {
-    /// Copies one of those that were served together, where one is wanted: the least urgent, so that of several
-    /// pipelines each is seen.
+    /// Copies one of those that were served together, where one is wanted: of several pipelines each in its turn.
     pub(super) fn show(&self, served: &[Picked]) {
-        let Some(last) = served.last() else { return };
-        if !self.wants.swap(false, Ordering::AcqRel) {
+        if served.is_empty() || !self.wants.swap(false, Ordering::AcqRel) {
             return;
         }
         let mut place = lock(&self.place);
-        place.frame.copy_from(&last.frame);
-        (place.seat, place.items, place.fresh) = (last.index, served.len(), true);
+        let before = place.seat;
+        let Some(next) = served.iter().min_by_key(|one| (one.index <= before, one.index)) else {
+            return;
+        };
+        place.frame.copy_from(&next.frame);
+        (place.seat, place.items, place.fresh) = (next.index, served.len(), true);
         self.changed.notify_all();
     }
 
@@ -159,4 +161,22 @@ fn run(generation: &Arc<Generation>, onlooker: &Onlooker, watch: &Watch) {
         onlooker.rest(work.min(REST_MAX));
     }
     drop(job.retire());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_pipelines_that_share_their_runs_each_is_shown_in_its_turn() {
+        let (onlooker, mut frame) = (Onlooker::default(), Frame::default());
+        let served = [2, 0, 1].map(|index| Picked { index, ..Picked::default() });
+        let mut seen = Vec::new();
+        for _ in 0..6 {
+            onlooker.wants.store(true, Ordering::Release);
+            onlooker.show(&served);
+            seen.extend(onlooker.see(&mut frame));
+        }
+        assert_eq!(seen, [1, 2, 0, 1, 2, 0].map(|seat| (seat, 3)));
+    }
 }

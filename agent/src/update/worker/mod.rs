@@ -1,13 +1,13 @@
 //! Walks one slot through the update path: writes each step down, then does it, until there is nothing to do.
 
 mod answers;
+mod aside;
 mod on_frames;
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use jiff::Timestamp;
 use tokio::sync::{Mutex, Notify, OwnedMutexGuard, mpsc};
 use wire::{Digest, Phase, ReleaseDocument};
 
@@ -16,11 +16,9 @@ use super::boot::Booted;
 use super::bundle::Bundle;
 use super::clock::jittered;
 use super::command::{Asked, Command};
-use super::fetch::fetch;
 use super::live::Live;
 use super::look::{Found, Offer, look};
 use super::machine::{Action, Event};
-use super::rehearse::{Unrehearsed, rehearse};
 use super::settings::UpdateSettings;
 use super::slot::{Happened, SlotRecord, TRIES};
 use super::store::Store;
@@ -28,16 +26,11 @@ use super::told::Told;
 use super::transport::Transport;
 use super::trust::Trust;
 use crate::pipeline::worker::Generation;
-use crate::report;
 use crate::stop::Stop;
 use crate::supervisor::Failure;
 
 /// How often progress is told.
 const TELL_EVERY: Duration = Duration::from_secs(5);
-/// First pause after a fetch that failed.
-const PAUSE_FIRST: Duration = Duration::from_secs(5);
-/// Longest one.
-const PAUSE_MAX: Duration = Duration::from_secs(900);
 
 /// What all slots share.
 #[derive(Debug)]
@@ -298,125 +291,6 @@ impl Worker {
         document
             .map(|document| (digest, document))
             .map_err(|error| Failure::retry("a release's document is gone", error))
-    }
-
-    async fn fetch(&mut self) -> Result<Option<Happened>, Failure> {
-        let (digest, document) = self.release()?;
-        self.total_bytes = document.bytes();
-        let mut pause = PAUSE_FIRST;
-        loop {
-            let fetched = self.fetch_all(&document).await;
-            let error = match fetched {
-                None => return Ok(None),
-                Some(Ok(())) => {
-                    self.check_error = None;
-                    return Ok(Some(Happened::Plain(Event::Fetched)));
-                }
-                Some(Err(error)) => error,
-            };
-            tracing::warn!(slot = self.live.slot, error, "the release is not here yet");
-            self.check_error = Some(error);
-            self.tell();
-            if self.bundle.is_some() {
-                return Ok(Some(Happened::Plain(Event::Halted)));
-            }
-            tokio::select! {
-                () = self.shared.stop.heard() => return Ok(None),
-                () = self.bell.notified() => {}
-                Some(asked) = self.asked.recv() => self.under_way(asked),
-                () = tokio::time::sleep(jittered(pause)) => {}
-            }
-            pause = (pause * 2).min(PAUSE_MAX);
-            if self.taken_back(&digest).await {
-                return Ok(Some(Happened::Plain(Event::Halted)));
-            }
-        }
-    }
-
-    /// Fetches every file; `None` where it is time to stop.
-    async fn fetch_all(&mut self, document: &ReleaseDocument) -> Option<Result<(), String>> {
-        let shared = self.shared.clone();
-        let transport = self.bundle.clone().unwrap_or_else(|| shared.transport.clone());
-        let progress = self.progress.clone();
-        let bytes_s = shared.settings.link.bandwidth_bytes_s.filter(|_| self.bundle.is_none());
-        let all = async {
-            let mut before = 0;
-            for file in &document.files {
-                let told = |bytes| progress.store(before + bytes, Ordering::Relaxed);
-                fetch(transport.as_ref(), file, &shared.blobs, bytes_s, &told)
-                    .await
-                    .map_err(|error| report::chain(&error))?;
-                before += file.length;
-            }
-            Ok(())
-        };
-        let mut all = std::pin::pin!(all);
-        let mut tick = tokio::time::interval(TELL_EVERY);
-        loop {
-            tokio::select! {
-                ended = &mut all => return Some(ended),
-                () = shared.stop.heard() => return None,
-                _ = tick.tick() => self.tell(),
-                Some(asked) = self.asked.recv() => self.under_way(asked),
-            }
-        }
-    }
-
-    /// Whether the fleet's operator halted the release, or chose another one since.
-    async fn taken_back(&self, digest: &Digest) -> bool {
-        let shared = &self.shared;
-        let trust = shared.trust.lock().await;
-        let Ok(mut view) = trust.refresh(shared.transport.clone(), Timestamp::now()).await else {
-            return false;
-        };
-        match view.rollout(&self.live.model, &shared.settings.group).await {
-            Ok(Some(rollout)) => rollout.halted || rollout.release != *digest,
-            _ => false,
-        }
-    }
-
-    async fn stage(&mut self) -> Result<Option<Happened>, Failure> {
-        while self.shared.settings.window.is_some_and(|window| !window.holds(Timestamp::now())) {
-            tokio::select! {
-                () = self.shared.stop.heard() => return Ok(None),
-                Some(asked) = self.asked.recv() => self.under_way(asked),
-                () = tokio::time::sleep(Duration::from_secs(30)) => {}
-            }
-        }
-        let (digest, document) = self.release()?;
-        let shared = self.shared.clone();
-        let staged =
-            blocking(move || shared.store.stage(&digest, &document, &shared.blobs)).await?;
-        match staged {
-            Ok(_) => Ok(Some(Happened::Plain(Event::Staged))),
-            Err(error) => Err(Failure::retry("cannot put a release together", error)),
-        }
-    }
-
-    async fn rehearse(&mut self) -> Result<Option<Happened>, Failure> {
-        let (digest, document) = self.release()?;
-        let folder = self.shared.store.folder(&digest);
-        let settings = self.live.rehearsal.clone();
-        let rehearsed = blocking(move || rehearse(&folder, &document, &settings));
-        let mut rehearsed = std::pin::pin!(rehearsed);
-        let rehearsed = loop {
-            tokio::select! {
-                () = self.shared.stop.heard() => return Ok(None),
-                Some(asked) = self.asked.recv() => self.under_way(asked),
-                rehearsed = &mut rehearsed => break rehearsed?,
-            }
-        };
-        Ok(Some(match rehearsed {
-            Ok(run_ms) => {
-                tracing::info!(slot = self.live.slot, run_ms, "rehearsed");
-                Happened::Plain(Event::Rehearsed)
-            }
-            Err(Unrehearsed::Unfit(reason)) => Happened::Failed(reason),
-            // The device's fault, not the model's: it stays offered.
-            Err(Unrehearsed::Unknown(reason)) => {
-                return Err(Failure::retry("cannot rehearse a release", reason));
-            }
-        }))
     }
 
     /// Ends in order: a stop that somebody asked for is not the model's fault, and its try is given back.

@@ -40,7 +40,8 @@ impl Worker {
             }
             self.busy();
             let (figures, speaks) = (trial.figures(), self.live.watched());
-            match judge::trial(&document.terms, &figures, &speaks, began.elapsed()) {
+            let stands_by = self.live.stands_by;
+            match judge::trial(&document.terms, &figures, &speaks, stands_by, began.elapsed()) {
                 Judgement::Wait => {}
                 Judgement::Fail(reason) => return failed(reason),
                 Judgement::Pass => {
