@@ -12,6 +12,7 @@ mod header;
 
 use turbojpeg::{
     Colorspace, Compressor, Decompressor, Image, PixelFormat, ScalingFactor, Subsamp, YuvImage,
+    YuvPlanesImage,
 };
 
 pub use self::header::Header;
@@ -72,7 +73,7 @@ pub enum JpegError {
     EncodeSize(#[source] FrameError),
     /// The picture to be encoded has fewer bytes than its size needs.
     #[error(
-        "cannot write a JPEG file: {width} x {height} RGB pixels need {need} bytes and there are {have}"
+        "cannot write a JPEG file: {width} x {height} pixels need {need} bytes and there are {have}"
     )]
     Short {
         /// Claimed width.
@@ -322,15 +323,67 @@ impl Encoder {
         if have < need {
             return Err(JpegError::Short { width, height, need, have });
         }
+        let image =
+            Image { pixels: rgb, width: w, pitch: 3 * w, height: h, format: PixelFormat::RGB };
+        self.encode(w, h, quality, out, |codec, room| codec.compress_to_slice(image, room))
+    }
+
+    /// As [`Self::encode_rgb`], of U and V at half width and half height, and luma with two columns and rows for each of
+    /// theirs (an odd last one is there twice), in the colours of JPEG files.
+    ///
+    /// # Errors
+    /// As [`Self::encode_rgb`].
+    pub fn encode_planes(
+        &mut self,
+        [luma, u, v]: [&[u8]; 3],
+        width: u32,
+        height: u32,
+        quality: u8,
+        out: &mut Vec<u8>,
+    ) -> Result<(), JpegError> {
+        out.clear();
+        check_size(width, height).map_err(JpegError::EncodeSize)?;
+        let (w, h) = (size(width), size(height));
+        let (columns, rows) = (w.div_ceil(2), h.div_ceil(2));
+        for (plane, need) in [(luma, 4 * columns * rows), (u, columns * rows), (v, columns * rows)]
+        {
+            let have = plane.len();
+            if have < need {
+                return Err(JpegError::Short { width, height, need, have });
+            }
+        }
+        let image = YuvPlanesImage {
+            y_plane: luma,
+            u_plane: u,
+            v_plane: v,
+            width: w,
+            height: h,
+            y_stride: 2 * columns,
+            u_stride: columns,
+            v_stride: columns,
+            subsamp: Subsamp::Sub2x2,
+        };
+        let write = |codec: &mut Compressor, room: &mut [u8]| {
+            codec.compress_yuv_planes_to_slice(&image, room)
+        };
+        self.encode(w, h, quality, out, write)
+    }
+
+    fn encode(
+        &mut self,
+        width: usize,
+        height: usize,
+        quality: u8,
+        out: &mut Vec<u8>,
+        write: impl FnOnce(&mut Compressor, &mut [u8]) -> turbojpeg::Result<usize>,
+    ) -> Result<(), JpegError> {
         let encode = |source| JpegError::Encode { quality, source };
         self.codec.set_quality(i32::from(quality)).map_err(encode)?;
-        let room = turbojpeg::compressed_buf_len(w, h, Subsamp::Sub2x2).map_err(encode)?;
+        let room = turbojpeg::compressed_buf_len(width, height, Subsamp::Sub2x2).map_err(encode)?;
         if self.scratch.len() < room {
             self.scratch.resize(room, 0);
         }
-        let image =
-            Image { pixels: rgb, width: w, pitch: 3 * w, height: h, format: PixelFormat::RGB };
-        let length = self.codec.compress_to_slice(image, &mut self.scratch).map_err(encode)?;
+        let length = write(&mut self.codec, &mut self.scratch).map_err(encode)?;
         out.extend_from_slice(self.scratch.get(..length).unwrap_or_default());
         Ok(())
     }

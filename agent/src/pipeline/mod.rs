@@ -28,4 +28,5 @@ pub mod track;
 pub mod value;
 pub mod window;
 pub mod worker;
+pub mod yuv;
 pub mod zones;

@@ -2,11 +2,12 @@
 
 use super::door::Shot;
 use super::draw;
-use super::rgb::{self, RgbError};
+use super::rgb::RgbError;
+use super::yuv::{Reader, Yuv};
 use crate::hw::jpeg::{Encoder, JpegError};
 
 /// Widest picture: more is not seen on a dashboard, and costs a metered link.
-const WIDTH_MAX: usize = 1280;
+const WIDTH_MAX: u32 = 1280;
 /// From good to just recognisable.
 const QUALITIES: [u8; 3] = [80, 60, 40];
 /// Below this side a picture that is still too large is none.
@@ -49,8 +50,9 @@ pub fn snapshot(shot: &Shot, limit: usize) -> Result<Snapshot, SnapshotError> {
 #[derive(Debug, Default)]
 pub struct Studio {
     encoder: Option<Encoder>,
-    rgb: Vec<u8>,
-    half: Vec<u8>,
+    reader: Reader,
+    picture: Yuv,
+    half: Yuv,
 }
 
 impl Studio {
@@ -59,65 +61,48 @@ impl Studio {
     /// # Errors
     /// [`SnapshotError`].
     pub fn snapshot(&mut self, shot: &Shot, limit: usize) -> Result<Snapshot, SnapshotError> {
-        let Self { encoder, rgb, half } = self;
+        let Self { encoder, reader, picture, half } = self;
         let encoder = match encoder {
             Some(encoder) => encoder,
             none => none.insert(Encoder::new().map_err(SnapshotError::Encode)?),
         };
-        if half.capacity() > rgb.capacity() {
-            // The last picture was made smaller.
-            std::mem::swap(rgb, half);
+        reader.read(&shot.frame, WIDTH_MAX, picture).map_err(SnapshotError::Frame)?;
+        while extent(picture.width()) > WIDTH_MAX {
+            halve(picture, half, limit)?;
         }
-        rgb::to_rgb(&shot.frame, rgb).map_err(SnapshotError::Frame)?;
-        let (width, height) = (shot.frame.width, shot.frame.height);
-        draw::annotate(rgb, width, height, &shot.detections);
-        let (mut width, mut height) = (size(width), size(height));
+        let scale =
+            (share(picture.width(), shot.frame.width), share(picture.height(), shot.frame.height));
+        draw::draw(picture, scale, &shot.detections);
         let mut jpeg = Vec::new();
         loop {
-            if width <= WIDTH_MAX {
-                for quality in QUALITIES {
-                    encoder
-                        .encode_rgb(rgb, extent(width), extent(height), quality, &mut jpeg)
-                        .map_err(SnapshotError::Encode)?;
-                    if jpeg.len() <= limit {
-                        return Ok(Snapshot {
-                            jpeg,
-                            width_px: extent(width),
-                            height_px: extent(height),
-                        });
-                    }
+            let (width_px, height_px) = (extent(picture.width()), extent(picture.height()));
+            for quality in QUALITIES {
+                encoder
+                    .encode_planes(picture.planes(), width_px, height_px, quality, &mut jpeg)
+                    .map_err(SnapshotError::Encode)?;
+                if jpeg.len() <= limit {
+                    return Ok(Snapshot { jpeg, width_px, height_px });
                 }
             }
-            if width.min(height) < 2 * SIDE_MIN {
-                return Err(SnapshotError::Large(limit));
-            }
-            halve(rgb, width, height, half);
-            std::mem::swap(rgb, half);
-            (width, height) = (width / 2, height / 2);
+            halve(picture, half, limit)?;
         }
     }
 }
 
-/// Writes the picture at half its width and height to `half`, each pixel the mean of four. An odd last column or row is
-/// left out.
-fn halve(rgb: &[u8], width: usize, height: usize, half: &mut Vec<u8>) {
-    half.clear();
-    for rows in rgb.chunks_exact(6 * width).take(height / 2) {
-        let (upper, lower) = rows.split_at(3 * width);
-        let fours = upper.as_chunks::<6>().0.iter().zip(lower.as_chunks::<6>().0);
-        half.extend(fours.flat_map(|(upper, lower)| {
-            [0, 1, 2].map(|channel| {
-                let four = [upper[channel], upper[channel + 3], lower[channel], lower[channel + 3]];
-                let mean = (four.map(u16::from).iter().sum::<u16>() + 2) / 4;
-                u8::try_from(mean).unwrap_or(u8::MAX)
-            })
-        }));
+/// Makes `picture` half as wide and high, unless it is small already.
+fn halve(picture: &mut Yuv, half: &mut Yuv, limit: usize) -> Result<(), SnapshotError> {
+    if picture.width().min(picture.height()) < 2 * SIDE_MIN {
+        return Err(SnapshotError::Large(limit));
     }
+    picture.halve(half);
+    std::mem::swap(picture, half);
+    Ok(())
 }
 
-#[expect(clippy::as_conversions, reason = "u32 to usize, lossless on every target of this crate")]
-fn size(extent: u32) -> usize {
-    extent as usize
+/// What part of a frame's width or height is shown.
+#[expect(clippy::as_conversions, clippy::cast_precision_loss, reason = "sides have 14 bits")]
+fn share(shown: usize, of: u32) -> f32 {
+    shown as f32 / of as f32
 }
 
 fn extent(size: usize) -> u32 {
@@ -168,15 +153,5 @@ mod tests {
             let made = studio.snapshot(&shot, 1 << 20).unwrap();
             assert_eq!(made, snapshot(&shot, 1 << 20).unwrap(), "{width}x{height}");
         }
-    }
-
-    #[test]
-    fn half_a_picture_is_the_mean_of_each_four_pixels() {
-        let rgb: Vec<u8> = [10, 20, 30, 40, 0, 0].into_iter().flat_map(|grey| [grey; 3]).collect();
-        let mut half = Vec::new();
-        halve(&rgb, 2, 2, &mut half);
-        assert_eq!(half, [25; 3]);
-        halve(&rgb, 3, 2, &mut half);
-        assert_eq!(half, [18; 3]);
     }
 }

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use rustix::time::ClockId;
 use vedette::hw::jpeg::Encoder;
 use vedette::pipeline::frame::Frame;
-use vedette::pipeline::rgb;
 use vedette::pipeline::source::Next;
+use vedette::pipeline::yuv::{Reader, Yuv};
 use vedette::stop::Stop;
 
 use super::client::{Client, get};
@@ -162,18 +162,19 @@ fn share(daemon: &Daemon, time: Duration, tick: &mut dyn FnMut(Duration)) -> f64
     (daemon.busy() - before).as_secs_f64() / began.elapsed().as_secs_f64()
 }
 
-/// Milliseconds of a processor that one picture's encoding takes, without making it RGB and drawing in it.
+/// Milliseconds of a processor that one picture's encoding takes, without reading the frame and drawing in it.
 fn encoding() -> f64 {
     let text = "kind = 'pattern'\nwidth = 1280\nheight = 720\nformat = 'nv12'\npace = 'free'\n";
     let mut source = build(vedette::kinds::SOURCES, text).open().unwrap();
-    let (mut frame, mut pixels, mut jpeg) = (Frame::default(), Vec::new(), Vec::new());
+    let (mut frame, mut picture, mut jpeg) = (Frame::default(), Yuv::default(), Vec::new());
     assert_eq!(source.next(&mut frame, &Stop::new()).unwrap(), Next::Frame);
-    rgb::to_rgb(&frame, &mut pixels).unwrap();
+    Reader::default().read(&frame, frame.width, &mut picture).unwrap();
     let mut encoder = Encoder::new().unwrap();
     let times: Vec<f64> = (0..40)
         .map(|_| {
             let before = spent(ClockId::ThreadCPUTime);
-            encoder.encode_rgb(&pixels, frame.width, frame.height, QUALITY, &mut jpeg).unwrap();
+            let (planes, width, height) = (picture.planes(), frame.width, frame.height);
+            encoder.encode_planes(planes, width, height, QUALITY, &mut jpeg).unwrap();
             (spent(ClockId::ThreadCPUTime) - before).as_secs_f64() * 1e3
         })
         .collect();

@@ -137,3 +137,29 @@ fn a_picture_that_cannot_be_encoded_is_refused() {
     encoder.encode_rgb(&rgb, 8, 8, 1, &mut out).unwrap();
     encoder.encode_rgb(&rgb, 8, 8, 100, &mut out).unwrap();
 }
+
+#[test]
+fn planes_are_encoded_as_they_are() {
+    let (mut planes, mut again, mut out) = (Planes::default(), Planes::default(), Vec::new());
+    let (mut decoder, mut encoder) = (Decoder::new().unwrap(), Encoder::new().unwrap());
+    for (width, height) in [(64, 48), (33, 17)] {
+        decoder.decode_planes(&file(width, height), (width, height), &mut planes).unwrap();
+        let [luma, u, v] = planes.planes.map(|(offset, _)| &planes.pixels[offset..]);
+        encoder.encode_planes([luma, u, v], width, height, 100, &mut out).unwrap();
+        decoder.decode_planes(&out, (width, height), &mut again).unwrap();
+        let off = planes.pixels.iter().zip(&again.pixels).map(|(one, other)| one.abs_diff(*other));
+        assert_eq!(planes.pixels.len(), again.pixels.len());
+        assert!(off.max() <= Some(3), "{width} x {height}");
+    }
+    encoder.encode_planes([&[9; 4], &[9], &[9]], 1, 1, 90, &mut out).unwrap();
+    assert_eq!(Header::parse(&out).unwrap().width, 1);
+    for short in [[0, 256, 256], [1024, 255, 256], [1024, 256, 0]] {
+        let short = short.map(|length| vec![0; length]);
+        let planes = [0, 1, 2].map(|plane: usize| short[plane].as_slice());
+        let error = encoder.encode_planes(planes, 32, 32, 90, &mut out).unwrap_err();
+        assert!(matches!(error, JpegError::Short { .. }), "{error:?}");
+        assert!(out.is_empty());
+    }
+    let error = encoder.encode_planes([&[][..]; 3], 8, 0, 90, &mut out).unwrap_err();
+    assert!(matches!(error, JpegError::EncodeSize(_)), "{error:?}");
+}

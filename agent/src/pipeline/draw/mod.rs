@@ -32,7 +32,14 @@ const LABEL_CHARS_MAX: usize = 32;
 /// beyond the end of `rgb`, is left out.
 pub fn annotate(rgb: &mut [u8], width: u32, height: u32, detections: &[Detection]) {
     let (width, height) = (size(width), size(height));
-    let mut canvas = Canvas { rgb, width, height, dot: (height / ROWS_PER_DOT).max(1) };
+    draw(&mut Rgb { rgb, width, height }, (1.0, 1.0), detections);
+}
+
+/// Draws `detections` on `surface`, which shows their picture scaled by so much across and down.
+pub fn draw(surface: &mut dyn Surface, scale: (f32, f32), detections: &[Detection]) {
+    let (width, height) = surface.extent();
+    let dot = (height / ROWS_PER_DOT).max(1);
+    let mut canvas = Canvas { surface, scale, width, height, dot };
     // The surest last, on top.
     for detection in detections.iter().rev() {
         canvas.detection(detection);
@@ -40,16 +47,56 @@ pub fn annotate(rgb: &mut [u8], width: u32, height: u32, detections: &[Detection
 }
 
 /// Columns and rows, the ends not included.
-#[derive(Clone, Copy)]
-struct Rect {
-    left: usize,
-    top: usize,
-    right: usize,
-    bottom: usize,
+#[derive(Debug, Clone, Copy)]
+pub struct Rect {
+    /// First column.
+    pub left: usize,
+    /// First row.
+    pub top: usize,
+    /// Behind the last column.
+    pub right: usize,
+    /// Behind the last row.
+    pub bottom: usize,
+}
+
+/// What can be drawn on.
+pub trait Surface {
+    /// Columns and rows.
+    fn extent(&self) -> (usize, usize);
+
+    /// Gives all of `rect` that is on it a colour: red, green, blue.
+    fn fill(&mut self, rect: Rect, colour: [u8; 3]);
+}
+
+/// Packed red, green and blue.
+struct Rgb<'a> {
+    rgb: &'a mut [u8],
+    width: usize,
+    height: usize,
+}
+
+impl Surface for Rgb<'_> {
+    fn extent(&self) -> (usize, usize) {
+        (self.width, self.height)
+    }
+
+    fn fill(&mut self, rect: Rect, colour: [u8; 3]) {
+        let (from, to) = (3 * rect.left.min(self.width), 3 * rect.right.min(self.width));
+        if self.width == 0 || from >= to {
+            return;
+        }
+        let rows = self.rgb.chunks_exact_mut(3 * self.width).take(rect.bottom.min(self.height));
+        for row in rows.skip(rect.top) {
+            for pixel in row.get_mut(from..to).unwrap_or_default().as_chunks_mut::<3>().0 {
+                *pixel = colour;
+            }
+        }
+    }
 }
 
 struct Canvas<'a> {
-    rgb: &'a mut [u8],
+    surface: &'a mut dyn Surface,
+    scale: (f32, f32),
     width: usize,
     height: usize,
     /// Side of the square that stands for a pixel of a letter, and strength of a line.
@@ -58,12 +105,12 @@ struct Canvas<'a> {
 
 impl Canvas<'_> {
     fn detection(&mut self, found: &Detection) {
-        let bounds = &found.bounds;
+        let (bounds, (across, down)) = (&found.bounds, self.scale);
         let rect = Rect {
-            left: nearest(bounds.x_px),
-            top: nearest(bounds.y_px),
-            right: nearest(bounds.x_px + bounds.width_px),
-            bottom: nearest(bounds.y_px + bounds.height_px),
+            left: nearest(bounds.x_px * across),
+            top: nearest(bounds.y_px * down),
+            right: nearest((bounds.x_px + bounds.width_px) * across),
+            bottom: nearest((bounds.y_px + bounds.height_px) * down),
         };
         let index = size(found.index) % COLOURS.len();
         let colour = COLOURS.get(index).copied().unwrap_or(INK);
@@ -110,16 +157,7 @@ impl Canvas<'_> {
     }
 
     fn fill(&mut self, rect: Rect, colour: [u8; 3]) {
-        let (from, to) = (3 * rect.left.min(self.width), 3 * rect.right.min(self.width));
-        if self.width == 0 || from >= to {
-            return;
-        }
-        let rows = self.rgb.chunks_exact_mut(3 * self.width).take(rect.bottom.min(self.height));
-        for row in rows.skip(rect.top) {
-            for pixel in row.get_mut(from..to).unwrap_or_default().as_chunks_mut::<3>().0 {
-                *pixel = colour;
-            }
-        }
+        self.surface.fill(rect, colour);
     }
 }
 
