@@ -5,7 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -14,6 +17,7 @@ use tokio::sync::{Semaphore, oneshot};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
+use super::work::Caller;
 use super::{Api, marks, routes, tls};
 use crate::hw::process;
 use crate::report;
@@ -78,7 +82,7 @@ async fn listen(api: &Arc<Api>, stop: &Stop) -> Result<(), Failure> {
     let address = listener.local_addr().map_err(failed)?;
     tracing::info!(%address, tls = acceptor.is_some(), "the API listens");
     let (router, places) = (routes(api), Arc::new(Semaphore::new(settings.connections)));
-    let mut connections = JoinSet::new();
+    let (mut connections, mut callers) = (JoinSet::new(), 0_u64);
     let mut look = tokio::time::interval(marks::EVERY);
     loop {
         while let Some(ended) = connections.try_join_next() {
@@ -95,8 +99,10 @@ async fn listen(api: &Arc<Api>, stop: &Stop) -> Result<(), Failure> {
         match accepted {
             Ok((stream, place)) => {
                 let (acceptor, router, stop) = (acceptor.clone(), router.clone(), stop.clone());
+                let caller = Caller(callers);
+                callers = callers.wrapping_add(1);
                 connections.spawn(async move {
-                    greet(stream, acceptor, router, &stop).await;
+                    greet(stream, acceptor, router, caller, &stop).await;
                     drop(place);
                 });
             }
@@ -136,10 +142,16 @@ fn complain(ended: Result<(), tokio::task::JoinError>) {
     }
 }
 
-async fn greet(stream: TcpStream, acceptor: Option<TlsAcceptor>, router: Router, stop: &Stop) {
-    let Some(acceptor) = acceptor else { return talk(stream, router, stop).await };
+async fn greet(
+    stream: TcpStream,
+    acceptor: Option<TlsAcceptor>,
+    router: Router,
+    caller: Caller,
+    stop: &Stop,
+) {
+    let Some(acceptor) = acceptor else { return talk(stream, router, caller, stop).await };
     match tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await {
-        Ok(Ok(stream)) => talk(stream, router, stop).await,
+        Ok(Ok(stream)) => talk(stream, router, caller, stop).await,
         Ok(Err(error)) => tracing::debug!(%error, "no TLS with whoever called"),
         Err(_) => tracing::debug!("whoever called did not begin with TLS"),
     }
@@ -147,12 +159,22 @@ async fn greet(stream: TcpStream, acceptor: Option<TlsAcceptor>, router: Router,
 
 /// Serves one connection until it ends; once the daemon stops, until the answer that is on its way
 /// has ended.
-async fn talk(stream: impl AsyncRead + AsyncWrite + Unpin, router: Router, stop: &Stop) {
+async fn talk(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    router: Router,
+    caller: Caller,
+    stop: &Stop,
+) {
+    let router = TowerToHyperService::new(router);
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(caller);
+        router.call(request)
+    });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD)
         .max_buf_size(HEAD_BYTES_MAX)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+        .serve_connection(TokioIo::new(stream), service);
     let mut connection = std::pin::pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use axum::Extension;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::HeaderMap;
@@ -14,18 +15,20 @@ use super::{Which, ask};
 use crate::api::Api;
 use crate::api::answer::Refusal;
 use crate::api::models::Known;
-use crate::api::work::Times;
+use crate::api::work::{Caller, Times};
 
 pub(super) async fn infer(
     State(api): State<Arc<Api>>,
     which: Which,
+    caller: Option<Extension<Caller>>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Refusal> {
     let began = Instant::now();
     let model = api.shelf.find(&which.model, which.version.as_deref()).await?;
     let mut times = Times::default();
-    let answered = run(&api, &model, &headers, body, began, &mut times).await;
+    let caller = caller.map(|Extension(caller)| caller);
+    let answered = run(&api, &model, caller, &headers, body, began, &mut times).await;
     let now_ms = jiff::Timestamp::now().as_millisecond();
     match &answered {
         Ok(_) => model.stats().answered(&Times { whole: began.elapsed(), ..times }, now_ms),
@@ -37,6 +40,7 @@ pub(super) async fn infer(
 async fn run(
     api: &Api,
     model: &Arc<Known>,
+    caller: Option<Caller>,
     headers: &HeaderMap,
     body: Body,
     began: Instant,
@@ -49,7 +53,7 @@ async fn run(
     let items = ask.inputs.first().and_then(|input| input.shape.first().copied()).unwrap_or(1);
     times.items = u64::try_from(items).unwrap_or(1);
     let outputs = ask.outputs.iter().map(|wanted| wanted.index).collect();
-    let ran = api.work.ask(model, ask.inputs, outputs).await?;
+    let ran = api.work.ask(model, ask.inputs, outputs, caller).await?;
     (times.queued, times.ran) = (ran.queued, ran.ran);
     let writing = Instant::now();
     let response = answer(model, ask.id.as_deref(), &ask.outputs, ran.outputs)?;

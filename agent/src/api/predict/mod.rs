@@ -131,7 +131,7 @@ async fn answer(
     let input = began.elapsed();
     let every = (0..model.folder.signature.outputs.len()).collect();
     let inputs = vec![prepared.input];
-    let ran = api.work.ask(model, inputs.clone(), every).await?;
+    let ran = api.work.ask(model, inputs.clone(), every, None).await?;
     let understanding = Instant::now();
     let findings = understand(
         model,

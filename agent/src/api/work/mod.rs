@@ -7,7 +7,8 @@
 //! Frames never wait for a request: requests have sessions of their own, opened when the first one
 //! comes and closed after [`IDLE`], and runners of their own, each on `api.threads` processors and
 //! ten steps of niceness below the data path. A request whose client has gone away is never run.
-//! What waits has a bound; so have the runs at one time.
+//! What waits has a bound; so have the runs at one time. A short run for the only client is done where
+//! it is asked for, which is on a thread of the same rank.
 
 mod batch;
 mod queue;
@@ -20,7 +21,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
-pub(super) use queue::Standing;
+pub(super) use queue::{Caller, Standing};
 use queue::{Job, Picked, Queue};
 pub(super) use stats::{Stats, Tally, Times};
 
@@ -72,8 +73,8 @@ impl Work {
         Arc::new(Self { settings: settings.clone(), cache, state, bell })
     }
 
-    /// Has `model` run on `inputs`, and returns `outputs`. Whoever lets go of the future has it
-    /// taken out of the queue.
+    /// Has `model` run on `inputs` for `caller`, and returns `outputs`. Whoever lets go of the future
+    /// has it taken out of the queue.
     ///
     /// # Errors
     /// Too much waits already, the model cannot be opened, or the run failed.
@@ -82,10 +83,20 @@ impl Work {
         model: &Arc<Known>,
         inputs: Vec<Value>,
         outputs: Vec<usize>,
+        caller: Option<Caller>,
     ) -> Done {
         let (reply, replied) = oneshot::channel();
         let job = Job { inputs, outputs, reply, asked: Instant::now() };
-        self.push(model, job)?;
+        let alone = self.lock().queue.alone(&model.key, caller);
+        match alone {
+            Some(engine) => {
+                let took = self.run(model, engine.as_ref(), vec![job]);
+                self.lock().queue.ran(&model.key, took, Instant::now());
+                // What came meanwhile found a run going on.
+                self.bell.notify_one();
+            }
+            None => self.push(model, job)?,
+        }
         let ending = || Refusal::unavailable("the daemon is ending", 1);
         replied.await.unwrap_or_else(|_| Err(ending()))
     }
@@ -171,9 +182,9 @@ impl Work {
             match state.queue.pick(Instant::now()) {
                 Picked::Run { model, engine, jobs } => {
                     drop(state);
-                    self.run(&model, engine.as_ref(), jobs);
+                    let took = self.run(&model, engine.as_ref(), jobs);
                     state = self.lock();
-                    state.queue.ran(&model.key, Instant::now());
+                    state.queue.ran(&model.key, took, Instant::now());
                     // Another runner may have waited for this one's model.
                     self.bell.notify_one();
                 }
@@ -242,8 +253,8 @@ impl Work {
         Ok(engine)
     }
 
-    /// Runs `jobs` at once, and answers each.
-    fn run(&self, model: &Known, engine: &dyn Engine, jobs: Vec<Job>) {
+    /// Runs `jobs` at once, and answers each. How long the run took.
+    fn run(&self, model: &Known, engine: &dyn Engine, jobs: Vec<Job>) -> Duration {
         let began = Instant::now();
         let inferred = catch_unwind(AssertUnwindSafe(|| batch::infer(engine, &jobs)));
         let inferred = inferred.unwrap_or_else(|_| {
@@ -257,6 +268,7 @@ impl Work {
             // Whoever waited for it may be gone.
             drop(job.reply.send(outputs.map(|outputs| Ran { outputs, queued, ran })));
         }
+        ran
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -23,6 +23,8 @@ use crate::pipeline::value::Value;
 const AGAIN: Duration = Duration::from_secs(10);
 /// Whoever comes while a model has been opened for so long already is told to come again.
 const OPENS_QUICKLY: Duration = Duration::from_secs(5);
+/// A run that takes no longer may be done by the thread that all connections share: what else is asked for waits as long.
+const SHORT: Duration = Duration::from_millis(1);
 
 /// One request.
 #[derive(Debug)]
@@ -63,6 +65,8 @@ struct Line {
     running: usize,
     /// When it last ran.
     used: Instant,
+    /// How long that took, once it has.
+    took: Duration,
 }
 
 /// What a runner is to do.
@@ -82,7 +86,13 @@ pub(super) struct Queue {
     turn: usize,
     waiting_max: usize,
     batch: Batch,
+    /// Whose request came last.
+    caller: Option<Caller>,
 }
+
+/// A connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::api) struct Caller(pub(in crate::api) u64);
 
 impl fmt::Debug for Queue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -97,6 +107,7 @@ impl Queue {
             turn: 0,
             waiting_max: settings.queue,
             batch: Batch { max: settings.batch_max, delay: settings.batch_delay },
+            caller: None,
         }
     }
 
@@ -144,7 +155,8 @@ impl Queue {
         let place = self.lines.iter().position(|line| line.model.key == model.key);
         let place = place.unwrap_or_else(|| {
             let (session, jobs) = (Session::Closed, VecDeque::new());
-            self.lines.push(Line { model: model.clone(), session, jobs, running: 0, used: now });
+            let (model, took) = (model.clone(), Duration::MAX);
+            self.lines.push(Line { model, session, jobs, running: 0, used: now, took });
             self.lines.len() - 1
         });
         &mut self.lines[place]
@@ -181,11 +193,30 @@ impl Queue {
         Picked::Wait(soonest)
     }
 
-    /// A run of the version of `key` has ended.
-    pub(super) fn ran(&mut self, key: &Key, now: Instant) {
+    /// What runs a request of `caller` at once, without a runner: two threads need not wake each other for a run that is
+    /// as short. Only for who asks alone, so that many never wait for one another there: the same connection asked
+    /// before, and nothing waits or runs.
+    pub(super) fn alone(&mut self, key: &Key, caller: Option<Caller>) -> Option<Arc<dyn Engine>> {
+        let again = caller.is_some() && self.caller == caller;
+        self.caller = caller;
+        if !again || self.lines.iter().any(|line| line.running > 0 || !line.jobs.is_empty()) {
+            return None;
+        }
+        let line = self.lines.iter_mut().find(|line| line.model.key == *key)?;
+        match &line.session {
+            Session::Open(engine) if line.took <= SHORT => {
+                line.running = 1;
+                Some(engine.clone())
+            }
+            _ => None,
+        }
+    }
+
+    /// A run of the version of `key` has ended, which took so long.
+    pub(super) fn ran(&mut self, key: &Key, took: Duration, now: Instant) {
         if let Some(line) = self.lines.iter_mut().find(|line| line.model.key == *key) {
             line.running = line.running.saturating_sub(1);
-            line.used = now;
+            (line.used, line.took) = (now, took);
         }
     }
 

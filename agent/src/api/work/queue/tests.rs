@@ -139,7 +139,7 @@ fn what_nobody_asks_for_is_closed_and_let_go_of() {
     assert!(queue.idle(now + IDLE - Duration::from_secs(1)).is_empty());
     assert_eq!(queue.idle(now + IDLE).len(), 1, "one has an engine, one is running");
     assert_eq!([&idle, &busy, &failed].map(Arc::strong_count), [1, 2, 1]);
-    queue.ran(&busy.key, now + IDLE);
+    queue.ran(&busy.key, SHORT, now + IDLE);
     assert!(queue.idle(now + IDLE).is_empty());
     assert_eq!(queue.idle(now + IDLE * 2).len(), 1);
     assert_eq!((Arc::strong_count(&busy), queue.standing(&busy.key)), (1, Standing::Closed));
@@ -156,4 +156,43 @@ fn a_model_that_is_unloaded_is_opened_by_the_next_request() {
     assert!(matches!(queue.pick(now), Picked::Open(_)));
     assert!(queue.close(&model.key).is_none(), "whoever opens it is not disturbed");
     assert_eq!(queue.standing(&model.key), Standing::Opening);
+}
+
+#[test]
+fn a_short_run_is_done_at_once_for_who_asks_alone_and_for_nobody_else() {
+    let (now, mut queue) = (Instant::now(), queue(WorkSettings::default()));
+    let (model, other) = (known("one", "1"), known("other", "1"));
+    opened(&mut queue, &model, now);
+    opened(&mut queue, &other, now);
+    let (one, another) = (Some(Caller(1)), Some(Caller(2)));
+    let run_takes = |queue: &mut Queue, took: Duration| {
+        let (job, _replied) = job(1, now);
+        queue.push(&model, job).unwrap();
+        run(queue.pick(now));
+        queue.ran(&model.key, took, now);
+    };
+    assert!(queue.alone(&model.key, one).is_none());
+    assert!(queue.alone(&model.key, one).is_none(), "nobody knows how long it takes");
+    run_takes(&mut queue, SHORT);
+    assert!(queue.alone(&model.key, one).is_some());
+    assert!(queue.alone(&model.key, one).is_none(), "it runs");
+    queue.ran(&model.key, SHORT, now);
+    assert!(queue.alone(&model.key, another).is_none(), "there are two");
+    assert!(queue.alone(&model.key, one).is_none(), "there are two");
+    assert!(queue.alone(&model.key, None).is_none());
+    assert!(queue.alone(&model.key, None).is_none(), "nobody knows who asks");
+    assert!(queue.alone(&model.key, one).is_none());
+    let (waiting, replied) = job(1, now);
+    queue.push(&other, waiting).unwrap();
+    assert!(queue.alone(&model.key, one).is_none(), "somebody waits");
+    run(queue.pick(now));
+    assert!(queue.alone(&model.key, one).is_none(), "another one runs");
+    queue.ran(&other.key, SHORT, now);
+    drop(replied);
+    assert!(queue.alone(&model.key, one).is_some());
+    queue.ran(&model.key, SHORT + Duration::from_nanos(1), now);
+    assert!(queue.alone(&model.key, one).is_none(), "it took too long");
+    run_takes(&mut queue, SHORT);
+    drop(queue.close(&model.key));
+    assert!(queue.alone(&model.key, one).is_none(), "it is closed");
 }
