@@ -329,7 +329,7 @@ pub struct Host {
     pub cpu_percent: Option<f64>,
     /// Each core, 0 to 100.
     pub cores_percent: Vec<f64>,
-    /// Each core's clock.
+    /// Each core's clock; empty where the kernel does not say it.
     pub cores_hz: Vec<u64>,
     /// The least that the first core's clock may fall to.
     pub cpu_min_hz: Option<u64>,

@@ -2,7 +2,9 @@
 //!
 //! It cannot look below another root, so that a copied tree has none of this.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
+use std::path::Path;
 use std::time::Duration;
 
 use sysinfo::{CpuRefreshKind, DiskRefreshKind, Disks, Networks, RefreshKind, System};
@@ -28,6 +30,7 @@ pub struct HostReader {
     system: System,
     disks: Disks,
     networks: Networks,
+    clocked: bool,
     samples: u64,
     before: Option<Duration>,
 }
@@ -40,6 +43,7 @@ impl Default for HostReader {
                 DiskRefreshKind::nothing().with_storage(),
             ),
             networks: Networks::new_with_refreshed_list(),
+            clocked: cores_are_clocked(),
             samples: 0,
             before: None,
         }
@@ -77,7 +81,10 @@ impl HostReader {
             } else {
                 cores.clone().map(|core| tenth(core.cpu_usage())).collect()
             },
-            cores_hz: cores.map(|core| core.frequency() * 1_000_000).collect(),
+            cores_hz: cores
+                .filter(|_| self.clocked)
+                .map(|core| core.frequency() * 1_000_000)
+                .collect(),
             cpu_min_hz: None,
             load_1m: Some(rounded(load.one)),
             load_5m: Some(rounded(load.five)),
@@ -89,18 +96,17 @@ impl HostReader {
     }
 
     fn disks(&self) -> BTreeMap<String, Disk> {
-        // An image is always full: it is no news.
-        let disks =
-            self.disks.list().iter().filter(|disk| !disk.is_read_only() && disk.total_space() > 0);
-        let entry = |disk: &sysinfo::Disk| {
-            let mount = disk.mount_point().to_string_lossy().into_owned();
-            (
-                mount,
-                Disk { total_bytes: disk.total_space(), available_bytes: disk.available_space() },
-            )
-        };
-        let all: BTreeMap<_, _> = disks.map(entry).collect();
-        all.into_iter().take(DISKS_MAX).collect()
+        let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+        let written = written(&mounts);
+        file_systems(self.disks.list().iter().map(|disk| Mount {
+            device: disk.name(),
+            at: disk.mount_point(),
+            read_only: disk.is_read_only() && !written.contains(disk.name()),
+            space: Disk {
+                total_bytes: disk.total_space(),
+                available_bytes: disk.available_space(),
+            },
+        }))
     }
 
     fn networks(&self, seconds: Option<f64>) -> BTreeMap<String, Network> {
@@ -126,6 +132,50 @@ impl HostReader {
     }
 }
 
+/// A place where a file system is seen.
+struct Mount<'a> {
+    device: &'a OsStr,
+    at: &'a Path,
+    read_only: bool,
+    space: Disk,
+}
+
+/// Devices whose file systems are written to, by `/proc/self/mountinfo`. A service sees nearly every place read-only; the
+/// options behind the dash are those of the file system itself.
+fn written(mountinfo: &str) -> BTreeSet<&OsStr> {
+    let written = mountinfo.lines().filter_map(|line| {
+        let mut own = line.split_once(" - ")?.1.split(' ');
+        let (device, options) = (own.nth(1)?, own.next()?);
+        options.split(',').any(|option| option == "rw").then_some(OsStr::new(device))
+    });
+    written.filter(|device| device.as_encoded_bytes().starts_with(b"/")).collect()
+}
+
+/// The file systems behind `mounts`, each by its shortest place: a service sees the same one at every path that it may
+/// write to. One that is read-only is an image, which is always full: no news.
+fn file_systems<'a>(mounts: impl Iterator<Item = Mount<'a>>) -> BTreeMap<String, Disk> {
+    let mut all = BTreeMap::<(&OsStr, u64), Mount<'a>>::new();
+    for mount in mounts.filter(|mount| mount.space.total_bytes > 0 && !mount.read_only) {
+        // What has no device of its own is known by its place.
+        let own = mount.device.as_encoded_bytes().starts_with(b"/");
+        let key = if own { mount.device } else { mount.at.as_os_str() };
+        let known = all.entry((key, mount.space.total_bytes));
+        let order = |mount: &Mount<'a>| (mount.at.as_os_str().len(), mount.at);
+        known.and_modify(|known| known.at = order(known).min(order(&mount)).1).or_insert(mount);
+    }
+    let named: BTreeMap<_, _> = all
+        .into_values()
+        .map(|mount| (mount.at.to_string_lossy().into_owned(), mount.space))
+        .collect();
+    named.into_iter().take(DISKS_MAX).collect()
+}
+
+/// Whether the kernel says how fast cores run. Without its frequency driver an Arm one has nothing but a number of its
+/// timer's, which is no speed.
+fn cores_are_clocked() -> bool {
+    cfg!(target_arch = "x86_64") || Path::new("/sys/devices/system/cpu/cpu0/cpufreq").exists()
+}
+
 fn tenth(percent: f32) -> f64 {
     (f64::from(percent).clamp(0.0, 100.0) * 10.0).round() / 10.0
 }
@@ -142,7 +192,52 @@ mod tests {
         assert!(first.uptime_s.is_some_and(|uptime| uptime > 0));
         let second = reader.sample(Duration::from_secs(2));
         assert!(second.cpu_percent.is_some_and(|percent| (0.0..=100.0).contains(&percent)));
-        assert_eq!(second.cores_percent.len(), second.cores_hz.len());
+        let clocked = if cores_are_clocked() { second.cores_percent.len() } else { 0 };
+        assert_eq!(second.cores_hz.len(), clocked);
         assert!(second.networks.keys().all(|name| name != "lo"), "{second:?}");
+    }
+    #[test]
+    fn a_file_system_is_listed_once_by_its_shortest_place_and_an_image_never() {
+        let mountinfo = "\
+            22 1 179:1 / / ro,relatime shared:1 - ext4 /dev/mmcblk0p1 rw,errors=remount-ro\n\
+            90 22 179:1 /var/lib/vedette /var/lib/vedette rw - ext4 /dev/mmcblk0p1 rw\n\
+            91 22 259:1 / /data ro,relatime shared:2 master:3 - ext4 /dev/nvme0n1p1 rw\n\
+            92 22 7:0 / /snap/core ro - squashfs /dev/loop0 ro\n\
+            93 22 0:33 / /run rw - tmpfs tmpfs rw,size=1k\n\
+            cut off";
+        let written = written(mountinfo);
+        let devices: Vec<_> = written.iter().filter_map(|device| device.to_str()).collect();
+        assert_eq!(devices, ["/dev/mmcblk0p1", "/dev/nvme0n1p1"]);
+        let mount = |device: &'static str, at: &'static str, read_only, total_bytes| Mount {
+            device: OsStr::new(device),
+            at: Path::new(at),
+            read_only: read_only && !written.contains(OsStr::new(device)),
+            space: Disk { total_bytes, available_bytes: total_bytes / 2 },
+        };
+        let mounts = [
+            // What the service sees: all is read-only, but its own folders.
+            mount("/dev/mmcblk0p1", "/var/lib/vedette", false, 100),
+            mount("/dev/mmcblk0p1", "/", true, 100),
+            mount("/dev/mmcblk0p1", "/var/log/vedette", false, 100),
+            mount("/dev/nvme0n1p1", "/data", true, 900),
+            mount("/dev/loop0", "/snap/core", true, 7),
+            mount("overlay", "/merged/one", false, 50),
+            mount("overlay", "/merged/other", false, 60),
+            mount("/dev/fuse", "/mnt/phone", false, 70),
+            mount("/dev/fuse", "/mnt/tv", false, 80),
+            mount("/dev/sda1", "/empty", false, 0),
+        ];
+        let found = file_systems(mounts.into_iter());
+        let sizes: Vec<_> =
+            found.iter().map(|(at, disk)| (at.as_str(), disk.total_bytes)).collect();
+        let expected = [
+            ("/", 100),
+            ("/data", 900),
+            ("/merged/one", 50),
+            ("/merged/other", 60),
+            ("/mnt/phone", 70),
+            ("/mnt/tv", 80),
+        ];
+        assert_eq!(sizes, expected);
     }
 }

@@ -192,9 +192,9 @@ fn host(page: &mut Page, readings: &Readings) {
         host.uptime_s.map(|s| format!("{} d {} h {} min", s / 86_400, s / 3600 % 24, s / 60 % 60));
     page.line("up for", text(uptime.as_deref()));
     page.line("processor", unit(host.cpu_percent, "%"));
-    let cores = host.cores_percent.iter().zip(&host.cores_hz);
-    for (index, (percent, hz)) in cores.enumerate() {
-        page.line(&format!("core {index}"), format!("{percent:.1} %, {}", mhz(Some(*hz))));
+    for (index, percent) in host.cores_percent.iter().enumerate() {
+        let clock = host.cores_hz.get(index).map(|hz| format!(", {}", mhz(Some(*hz))));
+        page.line(&format!("core {index}"), format!("{percent:.1} %{}", clock.unwrap_or_default()));
     }
     let loads = [host.load_1m, host.load_5m, host.load_15m];
     let loads: Vec<String> = loads.into_iter().flatten().map(|load| format!("{load:.2}")).collect();
