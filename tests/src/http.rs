@@ -94,6 +94,29 @@ pub fn ask(
     parse(&bytes)
 }
 
+/// Sends `body` with `POST path` on a connection that stays, and reads its answer.
+///
+/// # Errors
+/// There is no answer.
+pub fn post_on(stream: &mut TcpStream, path: &str, body: &[u8]) -> Result<Answer> {
+    let length = body.len();
+    let head =
+        format!("POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n");
+    stream.write_all(&[head.as_bytes(), body].concat())?;
+    let (mut bytes, mut buffer) = (Vec::new(), [0; 4096]);
+    loop {
+        let count = stream.read(&mut buffer)?;
+        ensure!(count > 0, "the connection ended in the middle of an answer to {path}");
+        bytes.extend_from_slice(&buffer[..count]);
+        if let Ok(answer) = parse(&bytes) {
+            let length = answer.headers.get("content-length").context("no Content-Length")?;
+            if answer.body.len() >= length.parse()? {
+                return Ok(answer);
+            }
+        }
+    }
+}
+
 /// A connection to `port` of this machine.
 ///
 /// # Errors

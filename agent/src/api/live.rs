@@ -30,7 +30,7 @@ use crate::report;
 
 /// Largest picture: it is looked at on a screen, and ten a second are 4 MB.
 const PICTURE_BYTES_MAX: usize = 400 << 10;
-/// Streams at one time: each is a person who looks, and keeps a picture, 4 MB at 1080p.
+/// Streams at one time: each is a person who looks, and keeps a picture and its file, 6 MB at 1080p.
 const VIEWERS_MAX: usize = 4;
 /// Pictures a second of a stream that does not say how many.
 const RATE_DEFAULT_HZ: u32 = 5;

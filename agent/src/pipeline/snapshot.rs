@@ -66,6 +66,10 @@ impl Studio {
             Some(encoder) => encoder,
             none => none.insert(Encoder::new().map_err(SnapshotError::Encode)?),
         };
+        if half.room() > picture.room() {
+            // The last picture was made smaller.
+            std::mem::swap(picture, half);
+        }
         reader.read(&shot.frame, WIDTH_MAX, picture).map_err(SnapshotError::Frame)?;
         while extent(picture.width()) > WIDTH_MAX {
             halve(picture, half, limit)?;

@@ -47,6 +47,15 @@ impl Value {
         }
     }
 
+    /// Bytes of all elements.
+    #[must_use]
+    pub fn size_bytes(&self) -> usize {
+        match &self.data {
+            Data::Bytes(bytes) => bytes.len(),
+            Data::Texts(texts) => texts.iter().map(Bytes::len).sum(),
+        }
+    }
+
     /// These values one after the other along their first extent. The caller has seen to it that
     /// they are of one type and of one shape behind the first extent.
     #[must_use]

@@ -53,6 +53,11 @@ impl Yuv {
         [luma, u, v]
     }
 
+    /// Bytes for which it has memory.
+    pub(super) fn room(&self) -> usize {
+        self.pixels.capacity()
+    }
+
     /// Samples of luma.
     fn luma(&self) -> usize {
         let (columns, rows) = self.chroma();
@@ -260,7 +265,6 @@ impl Reader {
         Ok(())
     }
 
-    #[expect(clippy::as_conversions, reason = "u32 to usize, lossless on every target")]
     fn decode(&mut self, frame: &Frame, width_max: u32, to: &mut Yuv) -> Result<(), RgbError> {
         let Self { decoder, planes, .. } = self;
         let decoder = match decoder {
@@ -276,28 +280,38 @@ impl Reader {
         if found != promised {
             return Err(RgbError::Size { found, promised });
         }
-        let (width, height) = (planes.width as usize, planes.height as usize);
+        to.take_planes(planes, width_max);
+        Ok(())
+    }
+}
+
+impl Yuv {
+    /// Takes over what a JPEG decoder gave. A last column that is one too many, as where half of an odd width was
+    /// rounded up, is left out.
+    #[expect(clippy::as_conversions, reason = "u32 to usize, lossless on every target")]
+    fn take_planes(&mut self, from: &Planes, width_max: u32) {
+        let (width, height) = (from.width as usize, from.height as usize);
+        if from.samples == Samples::Rgb {
+            self.take_rgb(&from.pixels, width, height);
+            return;
+        }
+        self.reshape(if from.width == width_max + 1 { width - 1 } else { width }, height);
+        let (columns, _) = self.chroma();
         let rows = |plane: usize| {
-            let (offset, stride) = planes.planes[plane];
-            let pixels = &planes.pixels;
+            let (offset, stride) = from.planes[plane];
+            let pixels = &from.pixels;
             move |y: usize| pixels.get(offset + y * stride..).unwrap_or_default()
         };
-        if planes.samples == Samples::Rgb {
-            to.take_rgb(&planes.pixels, width, height);
-            return Ok(());
-        }
-        to.reshape(width, height);
-        let (columns, _) = to.chroma();
-        let [luma, us, vs] = to.planes_mut();
+        let [luma, us, vs] = self.planes_mut();
         copy(luma, 2 * columns, height, rows(0));
         for (plane, to) in [(1, us), (2, vs)] {
-            let from = rows(plane);
-            match planes.samples {
-                Samples::Yuv { shift_x: 1, shift_y: 1 } => copy(to, columns, usize::MAX, from),
+            let line = rows(plane);
+            match from.samples {
+                Samples::Yuv { shift_x: 1, shift_y: 1 } => copy(to, columns, usize::MAX, line),
                 // Most cameras.
                 Samples::Yuv { shift_x: 1, shift_y: 0 } => {
                     for (y, row) in to.chunks_exact_mut(columns).enumerate() {
-                        let (upper, lower) = (from(2 * y), from((2 * y + 1).min(height - 1)));
+                        let (upper, lower) = (line(2 * y), line((2 * y + 1).min(height - 1)));
                         for (to, (upper, lower)) in row.iter_mut().zip(upper.iter().zip(lower)) {
                             *to = u8::midpoint(*upper, *lower);
                         }
@@ -305,7 +319,7 @@ impl Reader {
                 }
                 Samples::Yuv { shift_x, shift_y } => {
                     for (y, row) in to.chunks_exact_mut(columns).enumerate() {
-                        let line = from((2 * y) >> shift_y);
+                        let line = line((2 * y) >> shift_y);
                         for (x, to) in row.iter_mut().enumerate() {
                             *to = line.get((2 * x) >> shift_x).copied().unwrap_or(NEUTRAL);
                         }
@@ -314,8 +328,7 @@ impl Reader {
                 _ => to.fill(NEUTRAL),
             }
         }
-        to.pad();
-        Ok(())
+        self.pad();
     }
 }
 
@@ -346,7 +359,7 @@ fn halve(from: &[u8], old: (usize, usize), to: &mut [u8], new: (usize, usize)) {
     }
 }
 
-/// From 16 to 235, to 0 to 255; at most half a step off.
+/// From 16 to 235, to 0 to 255; less than six tenths of a step off.
 fn full_luma(sample: u8) -> u8 {
     // 149 / 128 is 255 / 219, and 16 bits are wide enough.
     ((u16::from(sample.saturating_sub(16)) * 149 + 64) >> 7).min(255).to_le_bytes()[0]

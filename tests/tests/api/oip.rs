@@ -105,6 +105,35 @@ fn a_bad_request_is_an_error_object_that_says_what_was_expected() -> Result<()> 
 }
 
 #[test]
+fn whoever_asks_alone_on_one_connection_is_told_the_same_as_everybody_else() -> Result<()> {
+    let folder = Folder::new()?;
+    let (mut daemon, port) = daemon(&folder, "")?;
+    let (mut own, mut other) = (http::connect(port)?, http::connect(port)?);
+    let mut items = 0;
+    for round in 0..60_u32 {
+        // Mostly one item; now and then more than the run before had, and somebody else in between.
+        let rows = if round % 7 == 6 { 5 } else { 1 };
+        let data: Vec<u32> = (0..3 * rows).map(|n| round + n).collect();
+        let input = json!({ "name": "x", "shape": [rows, 3], "datatype": "FP32", "data": data });
+        let body = json!({ "inputs": [input], "outputs": [{ "name": "twice" }] }).to_string();
+        let stream = if round % 10 == 9 { &mut other } else { &mut own };
+        let answer = http::post_on(stream, "/v2/models/double/infer", body.as_bytes())?;
+        ensure!(answer.status == 200, "{}", answer.text());
+        let twice: Vec<f64> = data.iter().map(|n| f64::from(2 * n)).collect();
+        assert_eq!(answer.json()?["outputs"][0]["data"], json!(twice), "round {round}");
+        items += rows;
+        let bad = http::post_on(stream, "/v2/models/double/infer", b"{}")?;
+        ensure!(bad.status == 400, "{}", bad.text());
+    }
+    let seen = http::get(port, "/v2/models/double/stats")?.json()?;
+    let seen = &seen["model_stats"][0];
+    assert_eq!(seen["inference_count"], json!(items), "{seen}");
+    assert_eq!(seen["inference_stats"]["success"]["count"], json!(60), "{seen}");
+    assert_eq!(daemon.stop()?.code, Some(0));
+    Ok(())
+}
+
+#[test]
 fn binary_tensors_that_are_cut_off_or_too_long_are_refused() -> Result<()> {
     let folder = Folder::new()?;
     let (_daemon, port) = daemon(&folder, "")?;

@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 pub(super) use queue::{Caller, Standing};
-use queue::{Job, Picked, Queue};
+use queue::{Job, Picked, Queue, Run, input_bytes};
 pub(super) use stats::{Stats, Tally, Times};
 
 use super::answer::Refusal;
@@ -86,19 +86,27 @@ impl Work {
         caller: Option<Caller>,
     ) -> Done {
         let (reply, replied) = oneshot::channel();
+        let bytes = input_bytes(&inputs);
         let job = Job { inputs, outputs, reply, asked: Instant::now() };
-        let alone = self.lock().queue.alone(&model.key, caller);
-        match alone {
+        match self.alone(model, caller, bytes) {
             Some(engine) => {
-                let took = self.run(model, engine.as_ref(), vec![job]);
-                self.lock().queue.ran(&model.key, took, Instant::now());
-                // What came meanwhile found a run going on.
-                self.bell.notify_one();
+                let run = self.run(model, engine.as_ref(), vec![job]);
+                self.lock().queue.ran(&model.key, run, Instant::now());
             }
             None => self.push(model, job)?,
         }
         let ending = || Refusal::unavailable("the daemon is ending", 1);
         replied.await.unwrap_or_else(|_| Err(ending()))
+    }
+
+    fn alone(
+        &self,
+        model: &Known,
+        caller: Option<Caller>,
+        bytes: usize,
+    ) -> Option<Arc<dyn Engine>> {
+        let mut state = self.lock();
+        if state.ended { None } else { state.queue.alone(&model.key, caller, bytes) }
     }
 
     fn push(self: &Arc<Self>, model: &Arc<Known>, job: Job) -> Result<(), Refusal> {
@@ -182,9 +190,9 @@ impl Work {
             match state.queue.pick(Instant::now()) {
                 Picked::Run { model, engine, jobs } => {
                     drop(state);
-                    let took = self.run(&model, engine.as_ref(), jobs);
+                    let run = self.run(&model, engine.as_ref(), jobs);
                     state = self.lock();
-                    state.queue.ran(&model.key, took, Instant::now());
+                    state.queue.ran(&model.key, run, Instant::now());
                     // Another runner may have waited for this one's model.
                     self.bell.notify_one();
                 }
@@ -201,7 +209,8 @@ impl Work {
                         state = self.lock();
                         continue;
                     }
-                    let waited = self.bell.wait_timeout(state, time.unwrap_or(IDLE));
+                    let time = time.unwrap_or_else(|| state.queue.rests_for(Instant::now()));
+                    let waited = self.bell.wait_timeout(state, time);
                     state = waited.unwrap_or_else(PoisonError::into_inner).0;
                 }
             }
@@ -253,22 +262,24 @@ impl Work {
         Ok(engine)
     }
 
-    /// Runs `jobs` at once, and answers each. How long the run took.
-    fn run(&self, model: &Known, engine: &dyn Engine, jobs: Vec<Job>) -> Duration {
+    /// Runs `jobs` at once, and answers each.
+    fn run(&self, model: &Known, engine: &dyn Engine, jobs: Vec<Job>) -> Run {
+        let input_bytes = jobs.iter().map(|job| input_bytes(&job.inputs)).sum();
         let began = Instant::now();
         let inferred = catch_unwind(AssertUnwindSafe(|| batch::infer(engine, &jobs)));
         let inferred = inferred.unwrap_or_else(|_| {
             let refusal = Refusal::unavailable("it panicked (a bug in vedette)", 1);
             jobs.iter().map(|_| Err(refusal.clone())).collect()
         });
-        let ran = began.elapsed();
-        model.stats().ran(jobs.len(), ran);
+        let took = began.elapsed();
+        model.stats().ran(jobs.len(), took);
+        let well = inferred.iter().all(Result::is_ok);
         for (job, outputs) in jobs.into_iter().zip(inferred) {
             let queued = began.saturating_duration_since(job.asked);
             // Whoever waited for it may be gone.
-            drop(job.reply.send(outputs.map(|outputs| Ran { outputs, queued, ran })));
+            drop(job.reply.send(outputs.map(|outputs| Ran { outputs, queued, ran: took })));
         }
-        ran
+        Run { input_bytes, took, well }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

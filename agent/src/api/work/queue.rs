@@ -23,7 +23,7 @@ use crate::pipeline::value::Value;
 const AGAIN: Duration = Duration::from_secs(10);
 /// Whoever comes while a model has been opened for so long already is told to come again.
 const OPENS_QUICKLY: Duration = Duration::from_secs(5);
-/// A run that takes no longer may be done by the thread that all connections share: what else is asked for waits as long.
+/// A run that takes no longer may be done by the thread that all connections share, where all else waits as long.
 const SHORT: Duration = Duration::from_millis(1);
 
 /// One request.
@@ -65,8 +65,8 @@ struct Line {
     running: usize,
     /// When it last ran.
     used: Instant,
-    /// How long that took, once it has.
-    took: Duration,
+    /// Bytes of input of the last run, where it went well and took [`SHORT`] at most.
+    short_bytes: Option<usize>,
 }
 
 /// What a runner is to do.
@@ -88,6 +88,15 @@ pub(super) struct Queue {
     batch: Batch,
     /// Whose request came last.
     caller: Option<Caller>,
+}
+
+/// One run, of one request or several.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Run {
+    pub(super) input_bytes: usize,
+    pub(super) took: Duration,
+    /// Whether all of it went well.
+    pub(super) well: bool,
 }
 
 /// A connection.
@@ -155,8 +164,9 @@ impl Queue {
         let place = self.lines.iter().position(|line| line.model.key == model.key);
         let place = place.unwrap_or_else(|| {
             let (session, jobs) = (Session::Closed, VecDeque::new());
-            let (model, took) = (model.clone(), Duration::MAX);
-            self.lines.push(Line { model, session, jobs, running: 0, used: now, took });
+            let model = model.clone();
+            let (running, used, short_bytes) = (0, now, None);
+            self.lines.push(Line { model, session, jobs, running, used, short_bytes });
             self.lines.len() - 1
         });
         &mut self.lines[place]
@@ -195,8 +205,13 @@ impl Queue {
 
     /// What runs a request of `caller` at once, without a runner: two threads need not wake each other for a run that is
     /// as short. Only for who asks alone, so that many never wait for one another there: the same connection asked
-    /// before, and nothing waits or runs.
-    pub(super) fn alone(&mut self, key: &Key, caller: Option<Caller>) -> Option<Arc<dyn Engine>> {
+    /// before, and nothing waits or runs. And only where the run before was short, and had as much to do.
+    pub(super) fn alone(
+        &mut self,
+        key: &Key,
+        caller: Option<Caller>,
+        input_bytes: usize,
+    ) -> Option<Arc<dyn Engine>> {
         let again = caller.is_some() && self.caller == caller;
         self.caller = caller;
         if !again || self.lines.iter().any(|line| line.running > 0 || !line.jobs.is_empty()) {
@@ -204,7 +219,7 @@ impl Queue {
         }
         let line = self.lines.iter_mut().find(|line| line.model.key == *key)?;
         match &line.session {
-            Session::Open(engine) if line.took <= SHORT => {
+            Session::Open(engine) if line.short_bytes.is_some_and(|short| input_bytes <= short) => {
                 line.running = 1;
                 Some(engine.clone())
             }
@@ -212,12 +227,19 @@ impl Queue {
         }
     }
 
-    /// A run of the version of `key` has ended, which took so long.
-    pub(super) fn ran(&mut self, key: &Key, took: Duration, now: Instant) {
+    /// A run of the version of `key` has ended.
+    pub(super) fn ran(&mut self, key: &Key, run: Run, now: Instant) {
         if let Some(line) = self.lines.iter_mut().find(|line| line.model.key == *key) {
             line.running = line.running.saturating_sub(1);
-            (line.used, line.took) = (now, took);
+            line.used = now;
+            line.short_bytes = (run.well && run.took <= SHORT).then_some(run.input_bytes);
         }
+    }
+
+    /// How long it is until a line may be idle.
+    pub(super) fn rests_for(&self, now: Instant) -> Duration {
+        let left = |line: &Line| IDLE.saturating_sub(now.saturating_duration_since(line.used));
+        self.lines.iter().map(left).min().unwrap_or(IDLE)
     }
 
     /// Whether somebody must open `model`, which counts as being opened from now on.
@@ -240,7 +262,7 @@ impl Queue {
         let Some(line) = self.lines.iter_mut().find(|line| line.model.key == *key) else {
             return Vec::new();
         };
-        line.used = now;
+        (line.used, line.short_bytes) = (now, None);
         match opened {
             Ok(engine) => {
                 line.session = Session::Open(engine);
@@ -257,6 +279,7 @@ impl Queue {
     /// Closes the version of `key`. What is to be dropped.
     pub(super) fn close(&mut self, key: &Key) -> Option<Arc<dyn Engine>> {
         let line = self.lines.iter_mut().find(|line| line.model.key == *key)?;
+        line.short_bytes = None;
         match std::mem::replace(&mut line.session, Session::Closed) {
             Session::Open(engine) => Some(engine),
             Session::Opening(since) => {
@@ -285,6 +308,11 @@ impl Queue {
     pub(super) fn empty(&mut self) -> Vec<Job> {
         self.lines.iter_mut().flat_map(|line| line.jobs.drain(..)).collect()
     }
+}
+
+/// Bytes of all inputs of a request.
+pub(super) fn input_bytes(inputs: &[Value]) -> usize {
+    inputs.iter().map(Value::size_bytes).sum()
 }
 
 impl Line {

@@ -32,7 +32,12 @@ fn formula(rgb: [u8; 3], colour: Colour) -> [f64; 3] {
     }
 }
 
-#[expect(clippy::as_conversions, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+#[expect(
+    clippy::as_conversions,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "limited to a byte"
+)]
 fn byte(value: f64) -> u8 {
     value.round().clamp(0.0, 255.0) as u8
 }
@@ -77,6 +82,14 @@ fn frame(format: PixelFormat, (width, height): (usize, usize), colour: Colour) -
     frame
 }
 
+fn assert_padded(picture: &Yuv) {
+    let (luma, (columns, rows)) = (picture.planes()[0], picture.chroma());
+    for (x, y) in (0..2 * rows).flat_map(|y| (0..2 * columns).map(move |x| (x, y))) {
+        let (own_x, own_y) = (x.min(picture.width - 1), y.min(picture.height - 1));
+        assert_eq!(luma[2 * y * columns + x], luma[2 * own_y * columns + own_x], "{x}, {y}");
+    }
+}
+
 fn read(frame: &Frame) -> Yuv {
     let mut picture = Yuv::default();
     Reader::default().read(frame, u32::MAX, &mut picture).unwrap();
@@ -86,6 +99,7 @@ fn read(frame: &Frame) -> Yuv {
 /// How far a picture is from the colours, at most: luma, U, V.
 fn furthest(picture: &Yuv) -> [f64; 3] {
     let (planes, (columns, _)) = (picture.planes(), picture.chroma());
+    assert_padded(picture);
     let mut worst = [0.0_f64; 3];
     for (x, y) in (0..picture.height).flat_map(|y| (0..picture.width).map(move |x| (x, y))) {
         let chroma = y / 2 * columns + x / 2;
@@ -157,6 +171,95 @@ fn a_camera_s_jpeg_is_read_as_it_is_and_a_wide_one_at_half_its_size() {
     assert!(matches!(reader.read(&frame, 256, &mut picture), Err(RgbError::Size { .. })));
     frame.pixels = Pixels::Owned(b"no picture".to_vec());
     assert!(matches!(reader.read(&frame, 256, &mut picture), Err(RgbError::Jpeg(_))));
+}
+
+#[test]
+fn chroma_of_every_subsampling_is_brought_to_that_of_four_pixels() {
+    for (shift_x, shift_y) in [(0, 0), (1, 0), (0, 1), (1, 1), (2, 0), (0, 2)] {
+        for (width, height) in SIZES {
+            // The decoder's rows may be longer than its planes are wide.
+            let extent = |side: usize, shift: u32| side.div_ceil(1 << shift);
+            let (columns, rows) = (extent(width, shift_x), extent(height, shift_y));
+            let (luma, chroma) = ((width + 3) * height, (columns + 3) * rows);
+            let tone = |x: usize, y: usize| u8::try_from((7 * x + 40 * y) % 251).unwrap();
+            let mut planes = Planes {
+                samples: Samples::Yuv { shift_x, shift_y },
+                width: u32::try_from(width).unwrap(),
+                height: u32::try_from(height).unwrap(),
+                denominator: 1,
+                planes: [(0, width + 3), (luma, columns + 3), (luma + chroma, columns + 3)],
+                pixels: vec![0; luma + 2 * chroma],
+            };
+            for (plane, (columns, rows)) in
+                [(width, height), (columns, rows), (columns, rows)].into_iter().enumerate()
+            {
+                let (offset, stride) = planes.planes[plane];
+                for (x, y) in (0..rows).flat_map(|y| (0..columns).map(move |x| (x, y))) {
+                    planes.pixels[offset + y * stride + x] = tone(x + plane, y);
+                }
+            }
+            let mut picture = Yuv::default();
+            picture.take_planes(&planes, u32::MAX - 1);
+            assert_padded(&picture);
+            let [luma, u, v] = picture.planes();
+            let (half, _) = picture.chroma();
+            for (x, y) in (0..height).flat_map(|y| (0..width).map(move |x| (x, y))) {
+                assert_eq!(luma[2 * y * half + x], tone(x, y));
+                let (x, y) = (x / 2, y / 2);
+                let lines = [2 * y, (2 * y + 1).min(height - 1)];
+                for (plane, found) in [(1, u), (2, v)] {
+                    let at = |line: usize| tone(((2 * x) >> shift_x) + plane, line >> shift_y);
+                    let wanted = match (shift_x, shift_y) {
+                        (1, 0) => u8::midpoint(at(lines[0]), at(lines[1])),
+                        _ => at(lines[0]),
+                    };
+                    assert_eq!(found[y * half + x], wanted, "{shift_x} {shift_y} {width}x{height}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_decoder_s_other_pictures_are_taken_over_too() {
+    let mut picture = Yuv::default();
+    let (width, height) = (3, 2);
+    let grey = Planes {
+        width,
+        height,
+        planes: [(0, 4), (0, 0), (0, 0)],
+        pixels: vec![9; 8],
+        ..Planes::default()
+    };
+    picture.take_planes(&grey, 64);
+    assert_eq!(picture.planes(), [[9; 8].as_slice(), &[NEUTRAL; 2], &[NEUTRAL; 2]]);
+    // Half of five columns was made three, where two are the most.
+    picture.take_planes(&grey, 2);
+    assert_eq!(picture.planes(), [[9; 4].as_slice(), &[NEUTRAL], &[NEUTRAL]]);
+    let red = Planes {
+        samples: Samples::Rgb,
+        width,
+        height,
+        pixels: [255, 0, 0].repeat(6),
+        ..Planes::default()
+    };
+    picture.take_planes(&red, 64);
+    assert_eq!(picture.planes(), [[76; 8].as_slice(), &[85; 2], &[255; 2]]);
+}
+
+#[test]
+fn chroma_is_the_mean_of_the_pixels_that_share_it() {
+    let mut rgb = Frame::default();
+    rgb.reshape(PixelFormat::Rgb, 2, 2).unwrap();
+    rgb.pixels = Pixels::Owned([[0, 0, 255], [0, 0, 0], [0, 0, 0], [0, 0, 0]].concat());
+    let [luma, u, v] = read(&rgb).planes().map(<[u8]>::to_vec);
+    assert_eq!((luma, u, v), (vec![29, 0, 0, 0], vec![160], vec![123]));
+    let mut yuyv = Frame::default();
+    yuyv.reshape(PixelFormat::Yuyv, 2, 2).unwrap();
+    yuyv.colour = Colour::JPEG;
+    yuyv.pixels = Pixels::Owned(vec![1, 100, 2, 200, 3, 110, 4, 240]);
+    let [luma, u, v] = read(&yuyv).planes().map(<[u8]>::to_vec);
+    assert_eq!((luma, u, v), (vec![1, 2, 3, 4], vec![105], vec![220]));
 }
 
 #[test]

@@ -38,6 +38,9 @@ fn opened(queue: &mut Queue, model: &Arc<Known>, now: Instant) {
     assert_eq!(model.stats().cancelled, 1);
 }
 
+/// A run of one item that was as short as it may be.
+const SHORT_RUN: Run = Run { input_bytes: 1, took: SHORT, well: true };
+
 fn run(picked: Picked) -> (String, usize) {
     match picked {
         Picked::Run { model, jobs, .. } => (model.name.clone(), jobs.len()),
@@ -139,7 +142,7 @@ fn what_nobody_asks_for_is_closed_and_let_go_of() {
     assert!(queue.idle(now + IDLE - Duration::from_secs(1)).is_empty());
     assert_eq!(queue.idle(now + IDLE).len(), 1, "one has an engine, one is running");
     assert_eq!([&idle, &busy, &failed].map(Arc::strong_count), [1, 2, 1]);
-    queue.ran(&busy.key, SHORT, now + IDLE);
+    queue.ran(&busy.key, SHORT_RUN, now + IDLE);
     assert!(queue.idle(now + IDLE).is_empty());
     assert_eq!(queue.idle(now + IDLE * 2).len(), 1);
     assert_eq!((Arc::strong_count(&busy), queue.standing(&busy.key)), (1, Standing::Closed));
@@ -165,34 +168,58 @@ fn a_short_run_is_done_at_once_for_who_asks_alone_and_for_nobody_else() {
     opened(&mut queue, &model, now);
     opened(&mut queue, &other, now);
     let (one, another) = (Some(Caller(1)), Some(Caller(2)));
-    let run_takes = |queue: &mut Queue, took: Duration| {
+    let ask = |queue: &mut Queue, caller| queue.alone(&model.key, caller, 1).is_some();
+    let run_was = |queue: &mut Queue, was: Run| {
         let (job, _replied) = job(1, now);
         queue.push(&model, job).unwrap();
         run(queue.pick(now));
-        queue.ran(&model.key, took, now);
+        queue.ran(&model.key, was, now);
     };
-    assert!(queue.alone(&model.key, one).is_none());
-    assert!(queue.alone(&model.key, one).is_none(), "nobody knows how long it takes");
-    run_takes(&mut queue, SHORT);
-    assert!(queue.alone(&model.key, one).is_some());
-    assert!(queue.alone(&model.key, one).is_none(), "it runs");
-    queue.ran(&model.key, SHORT, now);
-    assert!(queue.alone(&model.key, another).is_none(), "there are two");
-    assert!(queue.alone(&model.key, one).is_none(), "there are two");
-    assert!(queue.alone(&model.key, None).is_none());
-    assert!(queue.alone(&model.key, None).is_none(), "nobody knows who asks");
-    assert!(queue.alone(&model.key, one).is_none());
+    assert!(!ask(&mut queue, one));
+    assert!(!ask(&mut queue, one), "nobody knows how long it takes");
+    run_was(&mut queue, SHORT_RUN);
+    assert!(ask(&mut queue, one));
+    assert!(!ask(&mut queue, one), "it runs");
+    queue.ran(&model.key, SHORT_RUN, now);
+    assert!(queue.alone(&model.key, one, 2).is_none(), "nobody knows how long more takes");
+    assert!(!ask(&mut queue, another), "there are two");
+    assert!(!ask(&mut queue, one), "there are two");
+    assert!(!ask(&mut queue, None));
+    assert!(!ask(&mut queue, None), "nobody knows who asks");
+    assert!(!ask(&mut queue, one));
     let (waiting, replied) = job(1, now);
     queue.push(&other, waiting).unwrap();
-    assert!(queue.alone(&model.key, one).is_none(), "somebody waits");
+    assert!(!ask(&mut queue, one), "somebody waits");
     run(queue.pick(now));
-    assert!(queue.alone(&model.key, one).is_none(), "another one runs");
-    queue.ran(&other.key, SHORT, now);
+    assert!(!ask(&mut queue, one), "another one runs");
+    queue.ran(&other.key, SHORT_RUN, now);
     drop(replied);
-    assert!(queue.alone(&model.key, one).is_some());
-    queue.ran(&model.key, SHORT + Duration::from_nanos(1), now);
-    assert!(queue.alone(&model.key, one).is_none(), "it took too long");
-    run_takes(&mut queue, SHORT);
+    for unlike in [
+        Run { took: SHORT + Duration::from_nanos(1), ..SHORT_RUN },
+        Run { input_bytes: 0, ..SHORT_RUN },
+        Run { well: false, ..SHORT_RUN },
+    ] {
+        run_was(&mut queue, SHORT_RUN);
+        assert!(ask(&mut queue, one));
+        queue.ran(&model.key, unlike, now);
+        assert!(!ask(&mut queue, one), "{unlike:?}");
+    }
+    run_was(&mut queue, SHORT_RUN);
     drop(queue.close(&model.key));
-    assert!(queue.alone(&model.key, one).is_none(), "it is closed");
+    assert!(!ask(&mut queue, one), "it is closed");
+    assert!(queue.wants_open(&model, now));
+    assert!(queue.opened(&model.key, Ok(open(&model)), now).is_empty());
+    assert!(!ask(&mut queue, one), "it is another session");
+}
+
+#[test]
+fn a_runner_looks_again_when_the_first_line_may_be_idle() {
+    let (now, mut queue) = (Instant::now(), queue(WorkSettings::default()));
+    assert_eq!(queue.rests_for(now), IDLE);
+    let (one, other) = (known("one", "1"), known("other", "1"));
+    opened(&mut queue, &one, now);
+    opened(&mut queue, &other, now + IDLE / 4);
+    assert_eq!(queue.rests_for(now + IDLE / 2), IDLE / 2);
+    assert!(queue.idle(now + queue.rests_for(now)).len() == 1);
+    assert_eq!(queue.rests_for(now + IDLE), IDLE / 4);
 }
