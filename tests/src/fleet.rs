@@ -196,6 +196,20 @@ impl Fleet {
     }
 }
 
+impl Fleet {
+    /// Publishes the folder `name`, which is `slot` `version` and does well, and rolls it out to everybody.
+    ///
+    /// # Errors
+    /// The operator's program refuses.
+    pub fn publish(&self, name: &str, slot: &str, version: &str) -> Result<()> {
+        let vedette = self.programs.vedette.display().to_string();
+        let mut args = vec!["publish", "repo", name, "--keys", "keys", "--vedette", &vedette];
+        args.extend(TERMS);
+        self.must(&args)?;
+        self.must(&["rollout", "repo", slot, version, "--keys", "keys"]).map(drop)
+    }
+}
+
 impl Drop for Fleet {
     fn drop(&mut self) {
         let pid = i32::try_from(self.server.id()).ok().and_then(Pid::from_raw);

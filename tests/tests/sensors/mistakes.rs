@@ -3,7 +3,9 @@
 use anyhow::{Result, ensure};
 use rustix::process::Signal;
 use tests::bench::{self, BRIGHTNESS};
-use tests::{Bench, Daemon, PATIENCE, onnx, places};
+use tests::heard::exactly;
+use tests::{Bench, Daemon, Fleet, PATIENCE, onnx, places};
+use wire::ModelState;
 
 fn refused(bench: &Bench, config: &str, said: &str) -> Result<()> {
     let ended = Daemon::run(&bench.folder, &(bench.head() + config))?;
@@ -95,5 +97,30 @@ fn a_changed_model_that_wants_other_windows_is_not_taken_and_the_old_one_goes_on
     daemon.wait_log("its sources give what they gave; restart", PATIENCE)?;
     let log = daemon.log();
     ensure!(log.contains("every 128 at 1000 Hz") && log.contains("every 64 at 1000 Hz"), "{log}");
+    goes_on(&bench, daemon)
+}
+
+#[test]
+fn a_release_that_wants_other_windows_is_refused_and_the_old_one_goes_on() -> Result<()> {
+    let (bench, fleet) = (Bench::new()?, Fleet::new()?);
+    let own = bench::model("vibration", "model") + "release = \"vibration\"\n";
+    let daemon = pump(&bench, &(fleet.update() + &own))?;
+    let vibration = places::model("vibration")?;
+    fleet.folder().copy_model(&vibration, "other")?;
+    for file in ["window.npy", "reconstruction.npy"] {
+        let sample = std::fs::read(vibration.join("golden/healthy").join(file))?;
+        fleet.folder().write(&format!("other/golden/healthy/{file}"), sample)?;
+    }
+    fleet.folder().edit("other/model.toml", "hop = 128", "hop = 64")?;
+    fleet.folder().edit("other/model.toml", "version = \"1.0.0\"", "version = \"2.0.0\"")?;
+    fleet.publish("other", "vibration", "2.0.0")?;
+    bench.listener.say(&bench.topics.model_install("vibration"), "now")?;
+    let topic = bench.topics.model_state("vibration");
+    let reason = bench.listener.wait("the refusal", PATIENCE * 2, |messages| {
+        let last = messages.iter().rev().find(|message| message.topic == topic)?;
+        exactly::<ModelState<'_>>(&last.body).ok()?.refused.map(|refused| refused.reason)
+    })?;
+    ensure!(reason.contains("every 64 at 1000 Hz"), "{reason}");
+    ensure!(reason.contains("every 128 at 1000 Hz"), "{reason}");
     goes_on(&bench, daemon)
 }
