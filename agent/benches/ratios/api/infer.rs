@@ -55,13 +55,19 @@ impl Case {
         let time = bench.either(Duration::from_secs(1), Duration::from_millis(200));
         let own = [alone.pid(), batched.pid()];
         let rounds = rounds(bench.plan(), &own, || {
-            let runs = subject.runs(self.count);
+            let (pairs, mut runs) = (subject.pairs(&mut client, self.count), Vec::new());
+            // Before, between and after, since the machine is not the same from one second to the next.
+            runs.extend(subject.runs(self.count));
+            let alone = self.sixteen(&alone, &subject, time);
+            runs.extend(subject.runs(self.count));
+            let batched = self.sixteen(&batched, &subject, time);
+            runs.extend(subject.runs(self.count));
             Sample {
-                run_ms: median(&runs),
+                run_ms: median(&pairs.runs),
+                request_ms: median(&pairs.requests),
                 runs_hz: 1e3 * rate(&runs),
-                request_ms: median(&subject.requests(&mut client, self.count)),
-                alone: self.sixteen(&alone, &subject, time),
-                batched: self.sixteen(&batched, &subject, time),
+                alone,
+                batched,
             }
         });
         self.told(&rounds)

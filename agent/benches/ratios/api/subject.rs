@@ -13,6 +13,8 @@ use crate::model::{Model, on_cpu};
 
 /// Answers of another batch may differ in their last bits.
 const TOLERANCE: f32 = 0.01;
+/// Runs or requests of one turn.
+const TURN: usize = 15;
 
 pub(super) struct Subject {
     pub(super) folder: PathBuf,
@@ -28,6 +30,13 @@ pub(super) struct Asked {
     numbers: Vec<f32>,
     /// Bytes of the answer that was greeted.
     length: usize,
+}
+
+/// Times in milliseconds.
+#[derive(Default)]
+pub(super) struct Pairs {
+    pub(super) runs: Vec<f64>,
+    pub(super) requests: Vec<f64>,
 }
 
 impl Asked {
@@ -93,9 +102,17 @@ impl Subject {
         timed(count, || self.lane.run().unwrap())
     }
 
-    /// Times of `count` requests one after the other, in milliseconds.
-    pub(super) fn requests(&self, client: &mut Client, count: usize) -> Vec<f64> {
-        timed(count, || assert_eq!(client.ask(&self.asked.request).status, 200))
+    /// Times of `count` bare runs and as many requests. They take turns, so that both find the machine alike, which is not
+    /// the same from one second to the next; not after each, since who asks again and again finds its model in the
+    /// processor's cache, as the loop of bare runs does.
+    pub(super) fn pairs(&mut self, client: &mut Client, count: usize) -> Pairs {
+        let mut pairs = Pairs::default();
+        for _ in 0..count.div_ceil(TURN) {
+            pairs.runs.extend(self.runs(TURN));
+            let ask = || assert_eq!(client.ask(&self.asked.request).status, 200);
+            pairs.requests.extend(timed(TURN, ask));
+        }
+        pairs
     }
 
     /// Bare runs a second on `processors` of them at one time.
