@@ -90,7 +90,7 @@ pub fn run(config: Config, reread: Reread) -> Ended {
         Err(error) => return Ended::failed(exit::FAILED, &error),
     };
     let ended = match House::open(config, &state, &runtime) {
-        Ok(house) => runtime.block_on(house.live(reread)),
+        Ok((house, signals)) => runtime.block_on(house.live(signals, reread)),
         Err(ended) => ended,
     };
     // A task that hangs must not keep the process.
@@ -120,13 +120,37 @@ struct House {
     config: Arc<Config>,
 }
 
+/// Signals that do not end this process by themselves any more.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn listen(runtime: &tokio::runtime::Runtime) -> Result<Self, Ended> {
+        let _inside = runtime.enter();
+        let listen = |kind| {
+            signal(kind).map_err(|error| Ended {
+                code: exit::FAILED,
+                message: format!("cannot listen for signals: {error}"),
+            })
+        };
+        Ok(Self {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+            hangup: listen(SignalKind::hangup())?,
+        })
+    }
+}
+
 impl House {
-    /// Opens everything, the slowest and likeliest to fail first, and starts it.
+    /// Opens everything, the slowest and likeliest to fail first, and starts it. What the system tells it comes with it.
     fn open(
         config: Config,
         state: &StateDir,
         runtime: &tokio::runtime::Runtime,
-    ) -> Result<Self, Ended> {
+    ) -> Result<(Self, Signals), Ended> {
         if let Some(library) = &config.onnxruntime {
             Runtime::open(Some(library)).map_err(|error| Ended::failed(exit::CONFIG, &error))?;
         }
@@ -170,13 +194,15 @@ impl House {
             let booted = releases::boot(&config, index, state)?;
             slots.extend(house.start_engine(index, booted, &ground)?);
         }
+        // From here on it is told to stop, and drains; while a model was opened, which may take minutes, it just ended.
+        let signals = Signals::listen(runtime)?;
         house.tell();
         let releases = house.take_releases(slots, state);
         house.watch_board();
         house.tell_events(happened, state);
         house.serve_api(releases.as_ref(), state.path());
         house.answer_outside(releases, asked);
-        Ok(house)
+        Ok((house, signals))
     }
 
     /// Opens model `index` and starts its threads and the captures of the pipelines whose own it is. What a worker for
@@ -287,15 +313,8 @@ impl House {
     }
 
     /// Lives until it is time to end, and drains.
-    async fn live(mut self, reread: Reread) -> Ended {
-        let signals = (
-            signal(SignalKind::terminate()),
-            signal(SignalKind::interrupt()),
-            signal(SignalKind::hangup()),
-        );
-        let (Ok(mut terminate), Ok(mut interrupt), Ok(mut hangup)) = signals else {
-            return Ended { code: exit::FAILED, message: "cannot listen for signals".to_owned() };
-        };
+    async fn live(mut self, signals: Signals, reread: Reread) -> Ended {
+        let Signals { mut terminate, mut interrupt, mut hangup } = signals;
         tracing::info!(
             pipelines = self.pipelines.len(),
             version = env!("CARGO_PKG_VERSION"),
