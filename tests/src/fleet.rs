@@ -171,41 +171,42 @@ impl Fleet {
     /// The operator's program refuses.
     pub fn release(&self, version: &str, kind: Kind, probation_s: u32) -> Result<()> {
         let name = self.model(version, kind)?;
-        let yes = self.folder.join("yes");
-        let mut args = vec!["publish", "repo", &name, "--keys", "keys"];
-        args.extend(TERMS);
+        let yes = self.folder.join("yes").display().to_string();
         let probation_s = probation_s.to_string();
-        args.extend(["--probation-s", &probation_s]);
-        let yes_path = yes.display().to_string();
+        let mut terms = vec!["--probation-s", &probation_s];
         match kind {
-            Kind::Hungry => args.extend(["--memory-mb", "64"]),
-            Kind::Greedy => args.extend(["--memory-mb", "512"]),
-            Kind::Endless => args.extend(["--rehearsal-s", "2"]),
+            Kind::Hungry => terms.extend(["--memory-mb", "64"]),
+            Kind::Greedy => terms.extend(["--memory-mb", "512"]),
+            Kind::Endless => terms.extend(["--rehearsal-s", "2"]),
             _ => {}
         }
-        let vedette = self.programs.vedette.display().to_string();
         if kind == Kind::Good {
-            args.extend(["--vedette", &vedette]);
-        } else {
-            self.folder.write("yes", "#!/bin/sh\necho '{\"passed\": true, \"checks\": []}'\n")?;
-            set_executable(&yes)?;
-            args.extend(["--vedette", &yes_path]);
+            return self.publish(&name, "brightness", version, &terms);
         }
-        self.must(&args)?;
-        self.must(&["rollout", "repo", "brightness", version, "--keys", "keys"]).map(drop)
+        let script = "#!/bin/sh\necho '{\"passed\": true, \"checks\": []}'\n";
+        set_executable(&self.folder.write("yes", script)?)?;
+        self.publish_by(&yes, &name, "brightness", version, &terms)
     }
-}
 
-impl Fleet {
-    /// Publishes the folder `name`, which is `slot` `version` and does well, and rolls it out to everybody.
+    /// Publishes the folder `name`, which is `slot` `version` and does well, on `terms`, and rolls it out to everybody.
     ///
     /// # Errors
     /// The operator's program refuses.
-    pub fn publish(&self, name: &str, slot: &str, version: &str) -> Result<()> {
+    pub fn publish(&self, name: &str, slot: &str, version: &str, terms: &[&str]) -> Result<()> {
         let vedette = self.programs.vedette.display().to_string();
-        let mut args = vec!["publish", "repo", name, "--keys", "keys", "--vedette", &vedette];
-        args.extend(TERMS);
-        self.must(&args)?;
+        self.publish_by(&vedette, name, slot, version, terms)
+    }
+
+    fn publish_by(
+        &self,
+        vedette: &str,
+        name: &str,
+        slot: &str,
+        version: &str,
+        terms: &[&str],
+    ) -> Result<()> {
+        let own = ["publish", "repo", name, "--keys", "keys", "--vedette", vedette];
+        self.must(&[own.as_slice(), &TERMS, terms].concat())?;
         self.must(&["rollout", "repo", slot, version, "--keys", "keys"]).map(drop)
     }
 }

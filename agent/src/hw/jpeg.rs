@@ -319,10 +319,7 @@ impl Encoder {
         out.clear();
         check_size(width, height).map_err(JpegError::EncodeSize)?;
         let (w, h) = (size(width), size(height));
-        let (need, have) = (3 * w * h, rgb.len());
-        if have < need {
-            return Err(JpegError::Short { width, height, need, have });
-        }
+        enough(rgb, 3 * w * h, width, height)?;
         let image =
             Image { pixels: rgb, width: w, pitch: 3 * w, height: h, format: PixelFormat::RGB };
         self.encode(w, h, quality, out, |codec, room| codec.compress_to_slice(image, room))
@@ -347,10 +344,7 @@ impl Encoder {
         let (columns, rows) = (w.div_ceil(2), h.div_ceil(2));
         for (plane, need) in [(luma, 4 * columns * rows), (u, columns * rows), (v, columns * rows)]
         {
-            let have = plane.len();
-            if have < need {
-                return Err(JpegError::Short { width, height, need, have });
-            }
+            enough(plane, need, width, height)?;
         }
         let image = YuvPlanesImage {
             y_plane: luma,
@@ -387,6 +381,12 @@ impl Encoder {
         out.extend_from_slice(self.scratch.get(..length).unwrap_or_default());
         Ok(())
     }
+}
+
+/// Whether `bytes` are as many as a picture of this size needs.
+fn enough(bytes: &[u8], need: usize, width: u32, height: u32) -> Result<(), JpegError> {
+    let have = bytes.len();
+    if have < need { Err(JpegError::Short { width, height, need, have }) } else { Ok(()) }
 }
 
 #[cfg(test)]

@@ -62,6 +62,17 @@ pub enum Matrix {
     Bt709,
 }
 
+impl Matrix {
+    /// The shares of red and of blue in luma; green has the rest.
+    #[must_use]
+    pub const fn shares(self) -> (f64, f64) {
+        match self {
+            Self::Bt601 => (0.299, 0.114),
+            Self::Bt709 => (0.2126, 0.0722),
+        }
+    }
+}
+
 /// Which part of the byte a YUV picture's samples use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Range {

@@ -3,7 +3,7 @@
 //! What models see is made by `preprocess`. Chroma that pixels share is given to each of them as it is. Somebody who
 //! looks has it done ten times a second: whole numbers in blocks, which the compiler makes vectors of.
 
-use super::frame::{Frame, FrameError, Matrix, PixelFormat, Range};
+use super::frame::{Frame, FrameError, PixelFormat, Range};
 use crate::hw::jpeg::{Decoder, JpegError};
 
 /// Why a frame cannot be shown.
@@ -150,10 +150,7 @@ const BITS: u32 = 13;
 
 impl Convert {
     fn new(frame: &Frame) -> Self {
-        let (of_red, of_blue) = match frame.colour.matrix {
-            Matrix::Bt601 => (0.299, 0.114),
-            Matrix::Bt709 => (0.2126, 0.0722),
-        };
+        let (of_red, of_blue) = frame.colour.matrix.shares();
         let (luma_from, luma_gain, chroma_gain) = match frame.colour.range {
             Range::Limited => (16, 255.0 / 219.0, 255.0 / 224.0),
             Range::Full => (0, 1.0, 1.0),
@@ -199,7 +196,7 @@ fn whole(parts: i32) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pipeline::frame::{Colour, Pixels};
+    use crate::pipeline::frame::{Colour, Matrix, Pixels};
 
     /// A frame of that format and size whose bytes are these, over and over.
     fn frame(

@@ -397,16 +397,18 @@ struct Change {
 impl Change {
     fn from_709() -> Self {
         // What red, green and blue are above luma, for one step of chroma.
-        let (of_red, of_blue) = (0.2126, 0.0722);
+        let (of_red, of_blue) = Matrix::Bt709.shares();
         let above = |u: f64, v: f64| {
             let (red, blue) = (2.0 * (1.0 - of_red) * v, 2.0 * (1.0 - of_blue) * u);
             let green = -(of_red * red + of_blue * blue) / (1.0 - of_red - of_blue);
             (red, green, blue)
         };
+        let (new_red, new_blue) = Matrix::Bt601.shares();
         let new = |u: f64, v: f64| {
             let (red, green, blue) = above(u, v);
-            let luma = 0.299 * red + 0.587 * green + 0.114 * blue;
-            [luma, (blue - luma) / (2.0 * (1.0 - 0.114)), (red - luma) / (2.0 * (1.0 - 0.299))]
+            let luma = new_red * red + (1.0 - new_red - new_blue) * green + new_blue * blue;
+            let u = (blue - luma) / (2.0 * (1.0 - new_blue));
+            [luma, u, (red - luma) / (2.0 * (1.0 - new_red))]
         };
         let ([y_of_u, u_of_u, v_of_u], [y_of_v, u_of_v, v_of_v]) =
             (new(1.0, 0.0).map(parts), new(0.0, 1.0).map(parts));

@@ -29,6 +29,8 @@ const NETWORKS_LEFT_OUT: [&str; 3] = ["lo", "veth", "br-"];
 pub struct HostReader {
     system: System,
     disks: Disks,
+    /// `/proc/self/mountinfo`, as old as the list of disks.
+    mountinfo: String,
     networks: Networks,
     clocked: bool,
     samples: u64,
@@ -42,6 +44,7 @@ impl Default for HostReader {
             disks: Disks::new_with_refreshed_list_specifics(
                 DiskRefreshKind::nothing().with_storage(),
             ),
+            mountinfo: String::new(),
             networks: Networks::new_with_refreshed_list(),
             clocked: cores_are_clocked(),
             samples: 0,
@@ -62,6 +65,7 @@ impl HostReader {
         self.system.refresh_cpu_specifics(cpu());
         if list {
             self.disks.refresh_specifics(true, DiskRefreshKind::nothing().with_storage());
+            self.mountinfo = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
         } else {
             self.disks.list_mut().iter_mut().for_each(|disk| {
                 disk.refresh_specifics(DiskRefreshKind::nothing().with_storage());
@@ -96,17 +100,16 @@ impl HostReader {
     }
 
     fn disks(&self) -> BTreeMap<String, Disk> {
-        let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-        let written = written(&mounts);
-        file_systems(self.disks.list().iter().map(|disk| Mount {
+        let mounts = self.disks.list().iter().map(|disk| Mount {
             device: disk.name(),
             at: disk.mount_point(),
-            read_only: disk.is_read_only() && !written.contains(disk.name()),
+            read_only: disk.is_read_only(),
             space: Disk {
                 total_bytes: disk.total_space(),
                 available_bytes: disk.available_space(),
             },
-        }))
+        });
+        file_systems(mounts, &written(&self.mountinfo))
     }
 
     fn networks(&self, seconds: Option<f64>) -> BTreeMap<String, Network> {
@@ -153,9 +156,13 @@ fn written(mountinfo: &str) -> BTreeSet<&OsStr> {
 
 /// The file systems behind `mounts`, each by its shortest place: a service sees the same one at every path that it may
 /// write to. One that is read-only is an image, which is always full: no news.
-fn file_systems<'a>(mounts: impl Iterator<Item = Mount<'a>>) -> BTreeMap<String, Disk> {
+fn file_systems<'a>(
+    mounts: impl Iterator<Item = Mount<'a>>,
+    written: &BTreeSet<&OsStr>,
+) -> BTreeMap<String, Disk> {
     let mut all = BTreeMap::<(&OsStr, u64), Mount<'a>>::new();
-    for mount in mounts.filter(|mount| mount.space.total_bytes > 0 && !mount.read_only) {
+    let is_image = |mount: &Mount<'_>| mount.read_only && !written.contains(mount.device);
+    for mount in mounts.filter(|mount| mount.space.total_bytes > 0 && !is_image(mount)) {
         // What has no device of its own is known by its place.
         let own = mount.device.as_encoded_bytes().starts_with(b"/");
         let key = if own { mount.device } else { mount.at.as_os_str() };
@@ -196,6 +203,7 @@ mod tests {
         assert_eq!(second.cores_hz.len(), clocked);
         assert!(second.networks.keys().all(|name| name != "lo"), "{second:?}");
     }
+
     #[test]
     fn a_file_system_is_listed_once_by_its_shortest_place_and_an_image_never() {
         let mountinfo = "\
@@ -211,7 +219,7 @@ mod tests {
         let mount = |device: &'static str, at: &'static str, read_only, total_bytes| Mount {
             device: OsStr::new(device),
             at: Path::new(at),
-            read_only: read_only && !written.contains(OsStr::new(device)),
+            read_only,
             space: Disk { total_bytes, available_bytes: total_bytes / 2 },
         };
         let mounts = [
@@ -227,7 +235,7 @@ mod tests {
             mount("/dev/fuse", "/mnt/tv", false, 80),
             mount("/dev/sda1", "/empty", false, 0),
         ];
-        let found = file_systems(mounts.into_iter());
+        let found = file_systems(mounts.into_iter(), &written);
         let sizes: Vec<_> =
             found.iter().map(|(at, disk)| (at.as_str(), disk.total_bytes)).collect();
         let expected = [

@@ -113,7 +113,7 @@ fn a_release_that_wants_other_windows_is_refused_and_the_old_one_goes_on() -> Re
     }
     fleet.folder().edit("other/model.toml", "hop = 128", "hop = 64")?;
     fleet.folder().edit("other/model.toml", "version = \"1.0.0\"", "version = \"2.0.0\"")?;
-    fleet.publish("other", "vibration", "2.0.0")?;
+    fleet.publish("other", "vibration", "2.0.0", &[])?;
     bench.listener.say(&bench.topics.model_install("vibration"), "now")?;
     let topic = bench.topics.model_state("vibration");
     let reason = bench.listener.wait("the refusal", PATIENCE * 2, |messages| {

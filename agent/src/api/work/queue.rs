@@ -203,8 +203,8 @@ impl Queue {
         Picked::Wait(soonest)
     }
 
-    /// What runs a request of `caller` at once, without a runner: two threads need not wake each other for a run that is
-    /// as short. Only for who asks alone, so that many never wait for one another there: the same connection asked
+    /// What runs a request of `caller` at once, without a runner: two threads need not wake each other for a short
+    /// run. Only for who asks alone, so that many never wait for one another there: the same connection asked
     /// before, and nothing waits or runs. And only where the run before was short, and had as much to do.
     pub(super) fn alone(
         &mut self,

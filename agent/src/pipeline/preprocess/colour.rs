@@ -4,7 +4,7 @@
 //! come out from 0 to 255 with 5. Every kernel computes these integers exactly alike, so that a picture gives
 //! the same tensor on every machine. A product is off by at most 1/64 of a level, a colour by 3/64.
 
-use crate::pipeline::frame::{Colour, Matrix, Range};
+use crate::pipeline::frame::{Colour, Range};
 
 /// Behind-the-point bits of a sample.
 pub(super) const SAMPLE_BITS: u32 = 7;
@@ -37,10 +37,7 @@ pub(super) fn luma_range(range: Range) -> (i16, i16) {
 
 /// The factors for pictures made this way.
 pub(super) fn yuv(colour: Colour) -> Yuv {
-    let (red, blue) = match colour.matrix {
-        Matrix::Bt601 => (0.299, 0.114),
-        Matrix::Bt709 => (0.2126, 0.0722),
-    };
+    let (red, blue) = colour.matrix.shares();
     let green = 1.0 - red - blue;
     let chroma = match colour.range {
         Range::Limited => 255.0 / 224.0,
