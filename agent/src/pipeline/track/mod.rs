@@ -1,13 +1,15 @@
 //! Which box in this frame is the object of the frame before: a number for each, that stays with it.
 //!
 //! ```text
-//! move all on ─▶ sure boxes: followed and lost objects ─▶ unsure boxes: followed objects that got none
+//! move all on ─▶ sure boxes: followed and lost objects ─▶ unsure boxes: those that got none
 //!            ─▶ sure boxes that are left: objects that were seen once, then new objects
 //! ```
 //!
 //! The two stages are ByteTrack's (Zhang et al., 2022): a box with a low score begins nothing and is no false
-//! alarm where something was expected. Whoever wants it sets the model's own threshold low. Pairs are chosen
-//! exactly (`assign`), by the overlap of where an object should be (`kalman`) with where a box is.
+//! alarm where something was expected. Whoever wants it sets the model's own threshold low. Other than there, an
+//! unsure box finds a lost object too: what comes out from behind another is unsure first, and its place is known
+//! best then. Pairs are chosen exactly (`assign`), by the overlap of where an object should be (`kalman`) with where
+//! a box is.
 //!
 //! **Invariants:** there are never more than [`TRACKS_MAX`] objects, a number is never given twice, and a frame
 //! allocates nothing (`tests/allocations.rs`). Pure: time is an argument, counted in steps of [`STEP`].
@@ -111,7 +113,7 @@ impl Tracker {
         let TrackSettings { high, low, overlap, .. } = self.settings;
         self.pair(seen, |track| track.state != State::New, |box_| box_.score >= high, overlap);
         let unsure = |box_: &Detection| box_.score >= low && box_.score < high;
-        self.pair(seen, |track| track.state == State::Seen, unsure, OVERLAP_UNSURE);
+        self.pair(seen, |track| track.state != State::New, unsure, OVERLAP_UNSURE);
         self.pair(seen, |track| track.state == State::New, |box_| box_.score >= high, OVERLAP_ONCE);
         self.forget();
         self.begin(seen);

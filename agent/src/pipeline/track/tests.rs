@@ -58,6 +58,19 @@ fn an_object_that_is_hidden_for_a_while_comes_back_as_itself_and_after_too_long_
 }
 
 #[test]
+fn an_unsure_box_finds_a_lost_object_again_only_where_it_should_be() {
+    // Half of the box's width off, the overlap is a third.
+    for (off_px, number) in [(0.0, Some(1)), (20.0, None)] {
+        let mut tracker = Tracker::new(TrackSettings::default());
+        for _ in 0..10 {
+            tracker.update(&[found(50.0, 0.9)], 1.0);
+        }
+        tracker.update(&[], 5.0);
+        assert_eq!(tracker.update(&[found(50.0 + off_px, 0.2)], 1.0), [number], "{off_px}");
+    }
+}
+
+#[test]
 fn objects_that_pass_each_other_do_not_swap_their_numbers() {
     let mut tracker = Tracker::new(TrackSettings::default());
     let mut last = Vec::new();
