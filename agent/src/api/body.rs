@@ -30,7 +30,8 @@ pub(super) struct Room {
 #[derive(Debug)]
 pub(super) struct Taken {
     pub(super) bytes: Bytes,
-    _room: OwnedSemaphorePermit,
+    /// To be held for as long as the bytes, or what was made of them, are.
+    pub(super) room: OwnedSemaphorePermit,
 }
 
 impl Room {
@@ -72,7 +73,7 @@ impl Room {
                 Err(error) => return Err(Refusal::bad(format!("the body broke off: {error}"))),
             }
         }
-        Ok(Taken { bytes: Bytes::from(bytes).slice(begin..), _room: room })
+        Ok(Taken { bytes: Bytes::from(bytes).slice(begin..), room })
     }
 }
 

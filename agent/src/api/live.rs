@@ -40,6 +40,8 @@ const RATE_MAX_HZ: u32 = 15;
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Pause of a stream after there was no picture.
 const AGAIN: Duration = Duration::from_secs(1);
+/// Who takes no picture for so long does not look any more: its place is another's.
+const TAKES_WITHIN: Duration = Duration::from_secs(10);
 /// Pictures in a row that a stream waits for in vain: a viewer that vanished without a word is not noticed while
 /// nothing is sent, and must not keep a place for ever. A page asks again.
 const VAIN_MAX: u32 = 6;
@@ -68,9 +70,19 @@ pub(super) fn routes() -> Router<Arc<Api>> {
 }
 
 async fn frame(State(api): State<Arc<Api>>, name: Named) -> Result<Response, Refusal> {
-    let picture = picture(api.pipeline(&name?.0)?, &mut Studio::default()).await?;
+    let picture = picture(seen(&api, &name?.0)?, &mut Studio::default()).await?;
     let kind = HeaderValue::from_static("image/jpeg");
     Ok((StatusCode::OK, [(CONTENT_TYPE, kind)], picture).into_response())
+}
+
+/// The pipeline `name`, which has pictures.
+fn seen<'a>(api: &'a Api, name: &str) -> Result<&'a Pipeline, Refusal> {
+    let pipeline = api.pipeline(name)?;
+    if pipeline.pictures {
+        Ok(pipeline)
+    } else {
+        Err(Refusal::not_found(format!("pipeline `{name}` has samples, no pictures")))
+    }
 }
 
 /// The next frame that is understood, as a JPEG file, made in `studio`.
@@ -104,7 +116,7 @@ async fn live(
     name: Named,
     rate: Result<Query<Rate>, QueryRejection>,
 ) -> Result<Response, Refusal> {
-    let pipeline = api.pipeline(&name?.0)?.clone();
+    let pipeline = seen(&api, &name?.0)?.clone();
     let rate = rate?.fps.unwrap_or(RATE_DEFAULT_HZ);
     if !(1..=RATE_MAX_HZ).contains(&rate) {
         return Err(Refusal::bad(format!("`fps` is {rate}: 1 to {RATE_MAX_HZ}")));
@@ -147,7 +159,8 @@ async fn show(
                     jpeg.len()
                 );
                 let part = [head.as_bytes(), &jpeg, b"\r\n"].concat();
-                if parts.send(part.into()).await.is_err() {
+                let taken = tokio::time::timeout(TAKES_WITHIN, parts.send(part.into())).await;
+                if !matches!(taken, Ok(Ok(()))) {
                     return;
                 }
                 period
@@ -199,6 +212,29 @@ mod tests {
         };
         // It ends by itself: there will be no more pictures.
         tokio::join!(camera, show(&pipeline, Duration::from_millis(100), &parts, place));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_that_nobody_reads_gives_its_place_back() {
+        let pipeline = pipeline(Some(10.0), None);
+        let (parts, _body) = mpsc::channel(1);
+        let places = Arc::new(Semaphore::new(1));
+        let place = places.clone().try_acquire_owned().unwrap();
+        let camera = async {
+            loop {
+                let mut frame = Frame::default();
+                frame.reshape(PixelFormat::Grey, 64, 48).unwrap();
+                pipeline.open.door.show(frame, &[]);
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        let shown = show(&pipeline, Duration::from_millis(100), &parts, place);
+        let bounded = tokio::time::timeout(3 * TAKES_WITHIN, shown);
+        tokio::select! {
+            () = camera => {}
+            shown = bounded => shown.unwrap(),
+        }
+        assert_eq!(places.available_permits(), 1);
     }
 
     #[tokio::test(start_paused = true)]

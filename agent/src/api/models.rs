@@ -72,6 +72,29 @@ impl Known {
     }
 }
 
+/// Counts a request that is given up: its client has gone away, or its time was over.
+#[derive(Debug)]
+pub(super) struct Counting<'a>(Option<&'a Known>);
+
+impl<'a> Counting<'a> {
+    pub(super) fn of(model: &'a Known) -> Self {
+        Self(Some(model))
+    }
+
+    /// It was answered, and counted as what it was answered.
+    pub(super) fn answered(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Counting<'_> {
+    fn drop(&mut self) {
+        if let Some(model) = self.0 {
+            model.stats().cancelled();
+        }
+    }
+}
+
 /// Finds versions, and remembers them.
 #[derive(Debug)]
 pub(super) struct Shelf {
@@ -212,7 +235,9 @@ pub(super) mod tests {
         let shelf = Shelf::new(models);
         for mark in ["one", "other"] {
             let known = known("door", "1");
-            known.stats().cancelled(2);
+            drop(Counting::of(&known));
+            drop(Counting::of(&known));
+            Counting::of(&known).answered();
             shelf.lock().insert(("door".into(), "1".into(), mark.into()), known);
         }
         let counted = shelf.counted();

@@ -29,6 +29,8 @@ use crate::supervisor::Failure;
 const HEAD: Duration = Duration::from_secs(60);
 /// Largest head, in bytes.
 const HEAD_BYTES_MAX: usize = 64 << 10;
+/// Who takes nothing of an answer for so long is hung up on: a place is for those who listen.
+const TAKES_WITHIN: Duration = Duration::from_secs(30);
 /// Longest time for the start of TLS.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 /// How long answers may take to end once the daemon stops; the data path drains meanwhile.
@@ -132,6 +134,8 @@ async fn accept(
     let place = places.clone().acquire_owned().await.map_err(io::Error::other)?;
     let (stream, _) = listener.accept().await?;
     stream.set_nodelay(true)?;
+    let most_ms = u32::try_from(TAKES_WITHIN.as_millis()).unwrap_or(u32::MAX);
+    rustix::net::sockopt::set_tcp_user_timeout(&stream, most_ms)?;
     Ok((stream, place))
 }
 
@@ -185,5 +189,19 @@ async fn talk(
     };
     if let Err(error) = ended {
         tracing::debug!(error = report::chain(&error), "a connection broke");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn who_takes_nothing_of_an_answer_is_hung_up_on_after_a_while() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let _client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (stream, _place) = accept(&listener, &Arc::new(Semaphore::new(1))).await.unwrap();
+        let most_ms = rustix::net::sockopt::tcp_user_timeout(&stream).unwrap();
+        assert_eq!(u128::from(most_ms), TAKES_WITHIN.as_millis());
     }
 }

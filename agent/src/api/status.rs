@@ -49,6 +49,8 @@ pub(in crate::api) struct PipelineStatus {
     #[serde(flatten)]
     report: PipelineReport,
     model: String,
+    /// Whether its source gives pictures; else samples.
+    pictures: bool,
     /// How long ago the last frame was inferred; `null` before the first.
     last_inferred_ms: Option<u64>,
     /// Frames a second that the source is expected to give; `null` where it has no rate of its own.
@@ -177,6 +179,7 @@ fn pipeline(api: &Api, index: usize) -> PipelineStatus {
     PipelineStatus {
         report: pipeline.open.report(),
         model: pipeline.model.clone(),
+        pictures: pipeline.pictures,
         last_inferred_ms: ago.map(|ago| u64::try_from(ago.as_millis()).unwrap_or(u64::MAX)),
         source_rate_hz: pipeline.rate_hz,
         steps: Steps {

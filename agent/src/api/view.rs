@@ -18,6 +18,8 @@ pub struct Pipeline {
     pub open: commands::Pipeline,
     /// Its model's name in the configuration.
     pub model: String,
+    /// Whether its source gives pictures; else samples.
+    pub pictures: bool,
     /// Frames a second that its source is expected to give.
     pub rate_hz: Option<f64>,
     /// Frames a second that its gate finds worth a run at most; `None` where nobody can tell.
@@ -70,7 +72,7 @@ pub(super) mod tests {
             health: Arc::default(),
             threshold: None,
         };
-        Pipeline { open, model: "shapes".to_owned(), rate_hz, most_hz }
+        Pipeline { open, model: "shapes".to_owned(), pictures: true, rate_hz, most_hz }
     }
 
     #[test]

@@ -23,6 +23,7 @@ impl House {
             Pipeline {
                 open: open.clone(),
                 model: model.unwrap_or_default(),
+                pictures: own.is_some_and(|own| own.source.samples().is_none()),
                 rate_hz,
                 most_hz: own.map(most_hz).filter(|most| most.is_finite()),
             }

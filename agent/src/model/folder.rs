@@ -173,6 +173,12 @@ impl ModelFolder {
         })
     }
 
+    /// Whether its graph is still the one that was read.
+    #[must_use]
+    pub fn is_unchanged(&self) -> bool {
+        digest(&self.graph, &self.data).is_ok_and(|digest| digest == self.sha256)
+    }
+
     /// Its files, for an engine that may keep what it builds in `cache`.
     #[must_use]
     pub fn files<'a>(&'a self, cache: Option<&'a Path>) -> ModelFiles<'a> {

@@ -14,7 +14,13 @@ use crate::api;
 pub(crate) fn samples(text: &str) -> BTreeMap<String, f64> {
     let lines = text.lines().filter(|line| !line.starts_with('#'));
     let samples = lines.filter_map(|line| line.rsplit_once(' '));
-    samples.filter_map(|(name, value)| Some((name.to_owned(), value.parse().ok()?))).collect()
+    let mut all = BTreeMap::new();
+    for (name, value) in samples {
+        if let Ok(value) = value.parse() {
+            assert!(all.insert(name.to_owned(), value).is_none(), "{name} is there twice");
+        }
+    }
+    all
 }
 
 /// A board of a few files, so that each family has something to say.

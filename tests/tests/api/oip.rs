@@ -3,6 +3,7 @@
 use std::io::Write as _;
 
 use anyhow::{Context as _, Result, ensure};
+use rustix::process::Signal;
 use serde_json::json;
 use tests::{Daemon, Folder, PATIENCE, bench, http, onnx};
 
@@ -262,5 +263,34 @@ fn only_who_has_the_token_opens_and_closes_a_model() -> Result<()> {
     assert_eq!(http::post(port, &path.replace("/load", "/unload"), &bearer, b"")?.status, 200);
     let answer = http::post(port, "/v2/models/double/infer", &[], ask().to_string().as_bytes())?;
     assert_eq!(answer.status, 200, "{}", answer.text());
+    Ok(())
+}
+
+#[test]
+fn a_file_that_was_replaced_is_not_served_under_the_old_version() -> Result<()> {
+    let folder = Folder::new()?;
+    let token = folder.write("token", "s3cret\n")?;
+    tests::folder::set_mode(&token, 0o600)?;
+    let (daemon, port) = daemon(&folder, "token_file = \"token\"")?;
+    let infer = "/v2/models/double/infer";
+    assert_eq!(http::post(port, infer, &[], ask().to_string().as_bytes())?.status, 200);
+
+    // No pipeline uses it: a reload cannot swap it, and says so.
+    folder.write("double/model.onnx", onnx::slow_double(1))?;
+    daemon.signal(Signal::HUP)?;
+    daemon.wait_log("a model that no pipeline uses", PATIENCE)?;
+    daemon.wait_log("reloaded", PATIENCE)?;
+    let bearer = [("Authorization", "Bearer s3cret")];
+    let repository = "/v2/repository/models/double";
+    assert_eq!(http::post(port, &format!("{repository}/unload"), &bearer, b"")?.status, 200);
+    for (path, headers, body, status) in [
+        (format!("{repository}/load"), &bearer[..], String::new(), 400),
+        (infer.to_owned(), &[], ask().to_string(), 503),
+    ] {
+        let answer = http::post(port, &path, headers, body.as_bytes())?;
+        assert_eq!(answer.status, status, "{path}: {}", answer.text());
+        ensure!(answer.text().contains("another one than at the start"), "{}", answer.text());
+    }
+    assert_eq!(http::get(port, "/v2/models/double/ready")?.status, 400);
     Ok(())
 }

@@ -147,3 +147,22 @@ impl Stream {
         }
     }
 }
+
+#[test]
+fn a_pipeline_of_samples_has_no_pictures_and_says_so() -> Result<()> {
+    let folder = Folder::new()?;
+    let vibration =
+        bench::model("vibration", &tests::places::model("vibration")?.display().to_string());
+    let source = "kind = \"tcp\", address = \"127.0.0.1:9\"";
+    let pump = bench::pipeline("pump", "vibration", source, "");
+    let daemon = Daemon::start(&folder, &[bench::head(), api(""), vibration, pump].concat())?;
+    let port = daemon.api_port()?;
+    let status = http::get(port, "/v1/status")?.json()?;
+    assert_eq!(status["pipelines"][0]["pictures"], false, "{status}");
+    for part in ["frame.jpg", "live.mjpg"] {
+        let answer = http::get(port, &format!("/v1/pipelines/pump/{part}"))?;
+        assert_eq!(answer.status, 404);
+        ensure!(answer.text().contains("`pump` has samples, no pictures"), "{}", answer.text());
+    }
+    Ok(())
+}

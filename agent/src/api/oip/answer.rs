@@ -11,6 +11,7 @@ use super::elements::List;
 use super::{classes, datatype};
 use crate::api::answer::Refusal;
 use crate::api::models::Known;
+use crate::pipeline::shape::takes_batches;
 use crate::pipeline::value::{Data, Value};
 
 /// Says how many bytes of a body are JSON; what follows is binary.
@@ -60,9 +61,10 @@ pub(super) fn answer(
     mut values: Vec<Value>,
 ) -> Result<Response, Refusal> {
     let specs = &model.folder.signature.outputs;
+    let batched = takes_batches(&model.folder.signature);
     for (value, wanted) in values.iter_mut().zip(wanted) {
         if let Some(count) = wanted.classes {
-            *value = classes::classes(value, count, &model.folder.labels)
+            *value = classes::classes(value, count, &model.folder.labels, batched)
                 .ok_or_else(|| Refusal::bad("classes are made of numbers"))?;
         }
     }

@@ -26,14 +26,21 @@ pub(super) fn count(asked: &Json, spec: &TensorSpec) -> Result<usize, String> {
     number.ok_or_else(|| format!("`classification` is {asked}, expected 1 to {CLASSES_MAX}"))
 }
 
-/// The `wanted` most likely classes of each item of `value`: of the whole, where it has one extent
-/// or none.
-pub(super) fn classes(value: &Value, wanted: usize, labels: &[Arc<str>]) -> Option<Value> {
+/// The `wanted` most likely classes of each item of `value`: of the whole, where it has one extent or none, or the
+/// model's first extent does not count items (`batched`).
+pub(super) fn classes(
+    value: &Value,
+    wanted: usize,
+    labels: &[Arc<str>],
+    batched: bool,
+) -> Option<Value> {
     let numbers = numbers(value)?;
     let (items, each) = match value.shape.as_slice() {
-        [] | [_] => (None, numbers.len()),
-        [items, rest @ ..] => (Some(*items), elements(rest)?),
+        [items, rest @ ..] if batched && !rest.is_empty() => (Some(*items), elements(rest)?),
+        _ => (None, numbers.len()),
     };
+    let floats = [Element::F16, Element::Bf16, Element::F32, Element::F64];
+    let digits = if floats.contains(&value.element) { 6 } else { 0 };
     let told = wanted.min(each);
     let mut texts = Vec::with_capacity(items.unwrap_or(1) * told);
     for item in numbers.chunks(each.max(1)) {
@@ -42,7 +49,7 @@ pub(super) fn classes(value: &Value, wanted: usize, labels: &[Arc<str>]) -> Opti
         for &class in order.iter().take(told) {
             let label = labels.get(class).filter(|_| labels.len() == item.len());
             let label = label.map(|label| format!(":{label}")).unwrap_or_default();
-            texts.push(Bytes::from(format!("{:.6}:{class}{label}", item[class])));
+            texts.push(Bytes::from(format!("{:.digits$}:{class}{label}", item[class])));
         }
     }
     let shape = items.into_iter().chain([told]).collect();
@@ -104,9 +111,21 @@ mod tests {
             (&[2, 2], &[0.5, 1.0, 3.0, 3.0], &labels, 1, &["1.000000:1", "3.000000:0"], &[2, 1]),
             (&[1, 2], &[1.0, f32::NAN], &[], 9, &["NaN:1", "1.000000:0"], &[1, 2]),
         ] {
-            let found = classes(&value(shape, numbers), wanted, labels).unwrap();
+            let found = classes(&value(shape, numbers), wanted, labels, true).unwrap();
             let wanted: Vec<Bytes> = texts.iter().map(|text| Bytes::from(*text)).collect();
             assert_eq!((found.data, found.shape.as_slice()), (Data::Texts(wanted), told));
         }
+    }
+
+    #[test]
+    fn where_nothing_counts_items_an_output_is_one_and_whole_numbers_are_told_as_such() {
+        let counts = Value {
+            element: Element::U8,
+            shape: vec![2, 2],
+            data: Data::Bytes(Bytes::from_static(&[1, 7, 0, 3])),
+        };
+        let found = classes(&counts, 2, &[], false).unwrap();
+        let texts = vec![Bytes::from_static(b"7:1"), Bytes::from_static(b"3:3")];
+        assert_eq!((found.data, found.shape), (Data::Texts(texts), vec![2]));
     }
 }

@@ -40,7 +40,7 @@ pub(super) async fn ready(State(api): State<Arc<Api>>) -> Response {
     let mut ready = !api.view.stop.said();
     for name in &api.shelf.models.names {
         ready &= match api.shelf.find(name, None).await {
-            Ok(model) => !matches!(api.work.standing(&model), Standing::Failed(_)),
+            Ok(model) => asked(&api.work.standing(&model)),
             Err(_) => false,
         };
     }
@@ -50,8 +50,13 @@ pub(super) async fn ready(State(api): State<Arc<Api>>) -> Response {
 /// Whether a model can be asked: the first request opens it, where it is not open.
 pub(super) async fn model(State(api): State<Arc<Api>>, which: Which) -> Result<Response, Refusal> {
     let model = api.shelf.find(&which.model, which.version.as_deref()).await?;
-    let ready = !matches!(api.work.standing(&model), Standing::Failed(_));
+    let ready = asked(&api.work.standing(&model));
     Ok(json(status(ready), &ModelReady { name: &model.name, ready }))
+}
+
+/// Whether a request would be served: the first one opens a session that is not open.
+fn asked(standing: &Standing) -> bool {
+    matches!(standing, Standing::Open | Standing::Closed)
 }
 
 fn status(ready: bool) -> StatusCode {

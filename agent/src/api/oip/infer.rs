@@ -14,8 +14,8 @@ use super::answer::{JSON_BYTES, answer};
 use super::{Which, ask};
 use crate::api::Api;
 use crate::api::answer::Refusal;
-use crate::api::models::Known;
-use crate::api::work::{Caller, Times};
+use crate::api::models::{Counting, Known};
+use crate::api::work::{Caller, Times, count};
 
 pub(super) async fn infer(
     State(api): State<Arc<Api>>,
@@ -28,12 +28,14 @@ pub(super) async fn infer(
     let model = api.shelf.find(&which.model, which.version.as_deref()).await?;
     let mut times = Times::default();
     let caller = caller.map(|Extension(caller)| caller);
+    let counting = Counting::of(&model);
     let answered = run(&api, &model, caller, &headers, body, began, &mut times).await;
     let now_ms = jiff::Timestamp::now().as_millisecond();
     match &answered {
         Ok(_) => model.stats().answered(&Times { whole: began.elapsed(), ..times }, now_ms),
         Err(_) => model.stats().refused(began.elapsed(), now_ms),
     }
+    counting.answered();
     answered
 }
 
@@ -50,10 +52,9 @@ async fn run(
     let body = api.room.take(body, json_bytes.unwrap_or(0)).await?;
     let ask = ask::read(&body.bytes, json_bytes, &model.folder.signature).map_err(Refusal::bad)?;
     times.input = began.elapsed();
-    let items = ask.inputs.first().and_then(|input| input.shape.first().copied()).unwrap_or(1);
-    times.items = u64::try_from(items).unwrap_or(1);
+    times.items = u64::try_from(count(&model.folder.signature, &ask.inputs)).unwrap_or(1);
     let outputs = ask.outputs.iter().map(|wanted| wanted.index).collect();
-    let ran = api.work.ask(model, ask.inputs, outputs, caller).await?;
+    let ran = api.work.ask(model, ask.inputs, outputs, body.room, caller).await?;
     (times.queued, times.ran) = (ran.queued, ran.ran);
     let writing = Instant::now();
     let response = answer(model, ask.id.as_deref(), &ask.outputs, ran.outputs)?;

@@ -5,6 +5,7 @@
 //! before the first request needs it, `unload` gives its memory back.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::State;
@@ -16,6 +17,9 @@ use super::Which;
 use crate::api::Api;
 use crate::api::answer::{Refusal, json};
 use crate::api::work::Standing;
+
+/// Pause between two looks whether a session is open: most open within half a second.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// What is asked of the index.
 #[derive(Debug, Default, Deserialize)]
@@ -68,7 +72,16 @@ pub(super) async fn index(State(api): State<Arc<Api>>, body: Body) -> Result<Res
 pub(super) async fn load(State(api): State<Arc<Api>>, which: Which) -> Result<Response, Refusal> {
     let model = api.shelf.find(&which.model, None).await?;
     api.work.load(&model)?;
-    Ok(StatusCode::OK.into_response())
+    // Within the time that any request may take.
+    loop {
+        match api.work.standing(&model) {
+            Standing::Opening => tokio::time::sleep(LOOK_EVERY).await,
+            Standing::Failed(why) => {
+                return Err(Refusal::bad(format!("the model cannot be opened: {why}")));
+            }
+            Standing::Open | Standing::Closed => return Ok(StatusCode::OK.into_response()),
+        }
+    }
 }
 
 pub(super) async fn unload(State(api): State<Arc<Api>>, which: Which) -> Result<Response, Refusal> {

@@ -94,8 +94,8 @@ pub(super) async fn model(State(api): State<Arc<Api>>, which: Which) -> Result<R
 }
 
 fn of(name: String, version: String, stats: Stats) -> ModelStatistics {
-    let batch = |(requests, tally): (&usize, &Tally)| BatchStatistics {
-        batch_size: *requests,
+    let batch = |(items, tally): (&usize, &Tally)| BatchStatistics {
+        batch_size: *items,
         compute_input: Count::default(),
         compute_infer: (*tally).into(),
         compute_output: Count::default(),

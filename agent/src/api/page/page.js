@@ -3,7 +3,7 @@
 
 const STATUS_MS = 2000, ANSWER_MS = 8000, HISTORY_MS = 10000, LIVE_FPS = 10, SPAN_MS = 15 * 60 * 1000;
 const $ = (id) => document.getElementById(id);
-let token = "", inferred = new Map(), away = false;
+let token = "", inferred = new Map(), stale = new Set(), away = false;
 
 /** An element with text or children. */
 function make(tag, options = {}, ...children) {
@@ -58,7 +58,7 @@ function figures(pairs) {
 
 // A browser keeps six connections to one device, and a device shows few streams at one time: of many pipelines
 // pictures are asked for one by one.
-const STREAMS_MAX = 3, PICTURE_MS = 1000;
+const STREAMS_MAX = 3, PICTURE_MS = 1000, STALE_MS = 30000;
 let streams = true;
 
 function liveSource(name) {
@@ -66,7 +66,18 @@ function liveSource(name) {
   return `v1/pipelines/${encodeURIComponent(name)}/${what}at=${Date.now()}`;
 }
 
+/** A stream ends where there were no pictures for long, or nobody took any; browsers do not tell. */
+function renew(card) {
+  const picture = card.querySelector("img");
+  if (picture) picture.src = liveSource(card.dataset.key);
+}
+
+function renewAll() {
+  for (const card of $("pipelines").children) renew(card);
+}
+
 function pipelineCard(one) {
+  if (!one.pictures) return make("article", { class: "card" }, make("h3", {}, one.name), make("div", {}));
   const picture = make("img", { alt: `What pipeline ${one.name} sees, with what was found drawn in`, src: liveSource(one.name) });
   // A stream that broke, because the daemon began anew or the camera was gone, is asked for again.
   const again = () => { picture.src = liveSource(one.name); };
@@ -79,6 +90,9 @@ function pipelineUpdate(card, one, slow) {
   const before = inferred.get(one.name), now = performance.now();
   const fps = before && one.inferred >= before.count ? ((one.inferred - before.count) * 1000) / (now - before.at) : null;
   inferred.set(one.name, { count: one.inferred, at: now });
+  const fresh = !one.paused && one.last_inferred_ms !== null && one.last_inferred_ms < STALE_MS;
+  if (!fresh) stale.add(one.name);
+  else if (stale.delete(one.name)) renew(card);
   const state = one.paused ? "paused" : one.last_inferred_ms === null ? "no frame yet" : `last frame ${(one.last_inferred_ms / 1000).toFixed(1)} s ago`;
   const recent = one.recent;
   const why = slow.find((found) => found.pipeline === one.name)?.why;
@@ -207,7 +221,7 @@ async function showStatus() {
   const [status, slow, log] = await Promise.all([ask("v1/status"), ask("v1/slow"), ask("v1/log")]);
   if (away) {
     // The daemon began anew: its streams too.
-    for (const picture of document.querySelectorAll("#pipelines img")) picture.src = liveSource(picture.closest("article").dataset.key);
+    renewAll();
     away = false;
   }
   $("board").textContent = status.board?.board?.model ?? status.board?.board?.kind ?? "";
@@ -237,5 +251,6 @@ function repeat(act, period) {
   turn();
 }
 
+document.addEventListener("visibilitychange", () => { if (!document.hidden) renewAll(); });
 repeat(showStatus, STATUS_MS);
 repeat(showHistory, HISTORY_MS);

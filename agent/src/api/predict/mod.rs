@@ -20,10 +20,12 @@ use axum::routing::post;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde::Deserialize;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use wire::{FrameInfo, ModelRef, Observation, Timings};
 
 use super::answer::{Refusal, json};
-use super::models::Known;
+use super::body::Taken;
+use super::models::{Counting, Known};
 use super::work::Times;
 use super::{Api, Pipeline};
 use crate::pipeline::frame::Frame;
@@ -32,6 +34,20 @@ use crate::pipeline::preprocess::{Placement, Preprocess};
 use crate::pipeline::source::replay;
 use crate::pipeline::value::Value;
 use crate::report;
+
+/// Pictures that are prepared or wait for it at one time, on two threads: a large one is decoded for seconds, into
+/// 200 MB, and whoever looks at a pipeline waits for the same threads.
+const PICTURES_MAX: usize = 4;
+
+/// Places for those whose pictures are prepared.
+#[derive(Debug)]
+pub(super) struct Predicting(Arc<Semaphore>);
+
+impl Default for Predicting {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(PICTURES_MAX)))
+    }
+}
 
 pub(super) fn routes() -> Router<Arc<Api>> {
     Router::new().route("/v1/predict", post(predict)).route("/predict", post(predict))
@@ -66,17 +82,19 @@ async fn predict(
 ) -> Result<Response, Refusal> {
     let began = Instant::now();
     let Query(which) = which?;
-    let taken = api.room.take(body, 0).await?;
-    let (picture, named) = picture_of(&taken.bytes)?;
+    let Taken { bytes, room } = api.room.take(body, 0).await?;
+    let (picture, named) = picture_of(&bytes)?;
     let pipeline = match named.or(which.pipeline) {
         Some(name) => api.pipeline(&name)?,
         None => only(&api)?,
     };
     let model = api.shelf.find(&pipeline.model, None).await?;
-    let answered = answer(&api, &model, pipeline, picture, began).await;
+    let counting = Counting::of(&model);
+    let answered = answer(&api, &model, pipeline, picture, room, began).await;
     if answered.is_err() {
         model.stats().refused(began.elapsed(), jiff::Timestamp::now().as_millisecond());
     }
+    counting.answered();
     answered
 }
 
@@ -121,17 +139,27 @@ async fn answer(
     model: &Arc<Known>,
     pipeline: &Pipeline,
     picture: Vec<u8>,
+    room: OwnedSemaphorePermit,
     began: Instant,
 ) -> Result<Response, Refusal> {
     let spec = postprocess(model, &pipeline.open.name)?;
     let known = model.clone();
-    // Decoding takes milliseconds: other requests go on meanwhile.
-    let prepared = tokio::task::spawn_blocking(move || prepare(&known, picture)).await;
-    let prepared = prepared.map_err(|_| Refusal::bad("the picture cannot be prepared"))??;
+    let place = api.predicting.0.clone().try_acquire_owned();
+    let place = place.map_err(|_| Refusal::busy("too many pictures are being prepared"))?;
+    // Decoding takes milliseconds: other requests go on meanwhile. It is not ended where its client goes away, and
+    // keeps its place and its room until it has.
+    let prepared = tokio::task::spawn_blocking(move || {
+        let prepared = prepare(&known, picture);
+        drop(place);
+        (prepared, room)
+    });
+    let (prepared, room) =
+        prepared.await.map_err(|_| Refusal::bad("the picture cannot be prepared"))?;
+    let prepared = prepared?;
     let input = began.elapsed();
     let every = (0..model.folder.signature.outputs.len()).collect();
     let inputs = vec![prepared.input];
-    let ran = api.work.ask(model, inputs.clone(), every, None).await?;
+    let ran = api.work.ask(model, inputs.clone(), every, room, None).await?;
     let understanding = Instant::now();
     let findings = understand(
         model,

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use super::queue::Job;
 use super::refused;
 use crate::api::answer::Refusal;
+use crate::pipeline::engine::Signature;
 use crate::pipeline::engine::{Engine, EngineError};
 use crate::pipeline::shape::takes_batches;
 use crate::pipeline::value::Value;
@@ -47,6 +48,12 @@ fn items(job: &Job) -> Option<usize> {
     let mut extents = job.inputs.iter().map(|input| input.shape.first().copied());
     let items = extents.next()??;
     (items > 0 && extents.all(|extent| extent == Some(items))).then_some(items)
+}
+
+/// How many items `inputs` are for a model of this signature: one, where its first extent counts something else.
+pub(in crate::api) fn count(signature: &Signature, inputs: &[Value]) -> usize {
+    let first = inputs.first().and_then(|input| input.shape.first().copied());
+    first.filter(|_| takes_batches(signature)).unwrap_or(1)
 }
 
 /// Whether two requests differ in their first extents alone.

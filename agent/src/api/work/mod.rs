@@ -19,8 +19,9 @@ use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
+pub(super) use batch::count;
 pub(super) use queue::{Caller, Standing};
 use queue::{Job, Picked, Queue, Run, input_bytes};
 pub(super) use stats::{Stats, Tally, Times};
@@ -73,8 +74,8 @@ impl Work {
         Arc::new(Self { settings: settings.clone(), cache, state, bell })
     }
 
-    /// Has `model` run on `inputs` for `caller`, and returns `outputs`. Whoever lets go of the future
-    /// has it taken out of the queue.
+    /// Has `model` run on `inputs`, which take up `room`, for `caller`, and returns `outputs`. Whoever lets go of the
+    /// future has it taken out of the queue.
     ///
     /// # Errors
     /// Too much waits already, the model cannot be opened, or the run failed.
@@ -83,11 +84,12 @@ impl Work {
         model: &Arc<Known>,
         inputs: Vec<Value>,
         outputs: Vec<usize>,
+        room: OwnedSemaphorePermit,
         caller: Option<Caller>,
     ) -> Done {
         let (reply, replied) = oneshot::channel();
         let bytes = input_bytes(&inputs);
-        let job = Job { inputs, outputs, reply, asked: Instant::now() };
+        let job = Job { inputs, outputs, _room: room, reply, asked: Instant::now() };
         match self.alone(model, caller, bytes) {
             Some(engine) => {
                 let run = self.run(model, engine.as_ref(), vec![job]);
@@ -140,7 +142,7 @@ impl Work {
 
     /// Whether a version's session is open, being opened, or could not be opened for this reason.
     pub(super) fn standing(&self, model: &Known) -> Standing {
-        self.lock().queue.standing(&model.key)
+        self.lock().queue.standing(&model.key, Instant::now())
     }
 
     /// Requests that wait.
@@ -246,6 +248,9 @@ impl Work {
 
     fn opened(&self, model: &Known) -> Result<Arc<dyn Engine>, String> {
         let spec = &model.version.config.models[model.version.model].engine;
+        if !model.folder.is_unchanged() {
+            return Err("its file is another one than at the start: restart".to_owned());
+        }
         let files = model.folder.files(Some(&self.cache));
         let engine = match spec.options().cloned() {
             Some(mut options) => {
@@ -272,8 +277,12 @@ impl Work {
             jobs.iter().map(|_| Err(refusal.clone())).collect()
         });
         let took = began.elapsed();
-        model.stats().ran(jobs.len(), took);
         let well = inferred.iter().all(Result::is_ok);
+        if well {
+            let signature = &model.folder.signature;
+            let items = jobs.iter().map(|job| count(signature, &job.inputs)).sum();
+            model.stats().ran(items, took);
+        }
         for (job, outputs) in jobs.into_iter().zip(inferred) {
             let queued = began.saturating_duration_since(job.asked);
             // Whoever waited for it may be gone.

@@ -9,7 +9,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::{Done, IDLE, batch};
 use crate::api::answer::Refusal;
@@ -33,6 +33,8 @@ pub(in crate::api) struct Job {
     pub(in crate::api) inputs: Vec<Value>,
     /// The outputs that are wanted.
     pub(in crate::api) outputs: Vec<usize>,
+    /// The room of the bytes that the inputs lie in: taken for as long as they are there, whether the client is or not.
+    pub(in crate::api) _room: OwnedSemaphorePermit,
     /// Who waits for it; closed where the client has gone away.
     pub(in crate::api) reply: oneshot::Sender<Done>,
     pub(in crate::api) asked: Instant,
@@ -124,9 +126,15 @@ impl Queue {
         self.lines.iter().map(|line| line.jobs.len()).sum()
     }
 
-    pub(super) fn standing(&self, key: &Key) -> Standing {
+    pub(super) fn standing(&self, key: &Key, now: Instant) -> Standing {
         match self.lines.iter().find(|line| line.model.key == *key).map(|line| &line.session) {
             None | Some(Session::Closed) => Standing::Closed,
+            // The next request tries it again.
+            Some(Session::Failed { since, .. })
+                if now.saturating_duration_since(*since) >= AGAIN =>
+            {
+                Standing::Closed
+            }
             Some(Session::Opening(_)) => Standing::Opening,
             Some(Session::Open(_)) => Standing::Open,
             Some(Session::Failed { why, .. }) => Standing::Failed(why.clone()),
@@ -236,10 +244,10 @@ impl Queue {
         }
     }
 
-    /// How long it is until a line may be idle.
+    /// How long it is until a line that rests may be idle.
     pub(super) fn rests_for(&self, now: Instant) -> Duration {
         let left = |line: &Line| IDLE.saturating_sub(now.saturating_duration_since(line.used));
-        self.lines.iter().map(left).min().unwrap_or(IDLE)
+        self.lines.iter().filter(|line| line.rests()).map(left).min().unwrap_or(IDLE)
     }
 
     /// Whether somebody must open `model`, which counts as being opened from now on.
@@ -294,8 +302,7 @@ impl Queue {
     pub(super) fn idle(&mut self, now: Instant) -> Vec<Arc<dyn Engine>> {
         let idle = |line: &mut Line| {
             let long = now.saturating_duration_since(line.used) >= IDLE;
-            let rests = !matches!(line.session, Session::Opening(_));
-            long && rests && line.jobs.is_empty() && line.running == 0
+            long && line.rests()
         };
         let open = |line: Line| match line.session {
             Session::Open(engine) => Some(engine),
@@ -316,14 +323,15 @@ pub(super) fn input_bytes(inputs: &[Value]) -> usize {
 }
 
 impl Line {
-    /// Lets go of those whose clients have gone away, and counts them.
+    /// Whether nothing is done or waits there.
+    fn rests(&self) -> bool {
+        let opens = matches!(self.session, Session::Opening(_));
+        !opens && self.jobs.is_empty() && self.running == 0
+    }
+
+    /// Lets go of those whose clients have gone away.
     fn forget_gone(&mut self) {
-        let before = self.jobs.len();
         self.jobs.retain(|job| !job.reply.is_closed());
-        let gone = before - self.jobs.len();
-        if gone > 0 {
-            self.model.stats().cancelled(gone);
-        }
     }
 }
 

@@ -39,11 +39,11 @@ pub(in crate::api) struct Stats {
     pub(in crate::api) output: Tally,
     /// Items that were inferred.
     pub(in crate::api) items: u64,
-    /// Runs.
+    /// Runs that went well.
     pub(in crate::api) runs: u64,
-    /// Runs by how many requests went together.
+    /// Those by how many items went together.
     pub(in crate::api) batches: BTreeMap<usize, Tally>,
-    /// Requests whose clients went away before their turn.
+    /// Requests that were given up before they were answered.
     pub(in crate::api) cancelled: u64,
     /// When the last request came, in milliseconds since 1970; 0 before the first.
     pub(in crate::api) last_ms: i64,
@@ -61,14 +61,15 @@ pub(in crate::api) struct Times {
 }
 
 impl Stats {
-    /// A run of so many requests took so long.
-    pub(super) fn ran(&mut self, requests: usize, time: Duration) {
+    /// A run of so many items went well, and took so long.
+    pub(super) fn ran(&mut self, items: usize, time: Duration) {
         self.runs += 1;
-        self.batches.entry(requests).or_default().add(time);
+        self.batches.entry(items).or_default().add(time);
     }
 
-    pub(in crate::api) fn cancelled(&mut self, count: usize) {
-        self.cancelled += u64::try_from(count).unwrap_or(0);
+    /// A request was given up.
+    pub(in crate::api) fn cancelled(&mut self) {
+        self.cancelled += 1;
     }
 
     /// A request was answered well.
@@ -98,8 +99,8 @@ impl Stats {
         self.output.join(other.output);
         self.items += other.items;
         self.runs += other.runs;
-        for (requests, tally) in &other.batches {
-            self.batches.entry(*requests).or_default().join(*tally);
+        for (items, tally) in &other.batches {
+            self.batches.entry(*items).or_default().join(*tally);
         }
         self.cancelled += other.cancelled;
         self.last_ms = self.last_ms.max(other.last_ms);
@@ -116,7 +117,7 @@ mod tests {
         let mut one = Stats::default();
         one.ran(2, second);
         one.answered(&Times { whole: second, ran: second, items: 3, ..Times::default() }, 70);
-        one.cancelled(4);
+        one.cancelled();
         let mut both = one.clone();
         let mut other = Stats::default();
         other.ran(2, second);

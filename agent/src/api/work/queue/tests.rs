@@ -1,4 +1,5 @@
 use bytes::Bytes;
+use tokio::sync::Semaphore;
 use tokio::sync::oneshot::Receiver;
 
 use super::*;
@@ -18,7 +19,8 @@ fn job(items: usize, asked: Instant) -> (Job, Receiver<Done>) {
         shape: vec![items, 1],
         data: Data::Bytes(Bytes::from(vec![0; items])),
     };
-    (Job { inputs: vec![input], outputs: vec![0], reply, asked }, replied)
+    let room = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
+    (Job { inputs: vec![input], outputs: vec![0], _room: room, reply, asked }, replied)
 }
 
 fn open(model: &Known) -> Arc<dyn Engine> {
@@ -31,11 +33,10 @@ fn opened(queue: &mut Queue, model: &Arc<Known>, now: Instant) {
     let (first, replied) = job(1, now);
     queue.push(model, first).unwrap();
     assert!(matches!(queue.pick(now), Picked::Open(_)));
-    assert_eq!(queue.standing(&model.key), Standing::Opening);
+    assert_eq!(queue.standing(&model.key, now), Standing::Opening);
     assert!(queue.opened(&model.key, Ok(open(model)), now).is_empty());
     drop(replied);
     assert!(matches!(queue.pick(now), Picked::Wait(None)), "who left is not run");
-    assert_eq!(model.stats().cancelled, 1);
 }
 
 /// A run of one item that was as short as it may be.
@@ -117,15 +118,33 @@ fn a_model_that_cannot_be_opened_is_tried_again_after_a_while() {
     let refused = queue.opened(&model.key, Err("no memory".to_owned()), now);
     assert_eq!(refused.len(), 1);
     assert_eq!(refused[0].1, cannot_open("no memory"));
-    assert_eq!(queue.standing(&model.key), Standing::Failed("no memory".to_owned()));
+    assert_eq!(queue.standing(&model.key, now), Standing::Failed("no memory".to_owned()));
     let soon = queue.push(&model, job(1, now + Duration::from_secs(9)).0).unwrap_err();
     assert_eq!(soon, cannot_open("no memory"));
+    let after = queue.standing(&model.key, now + AGAIN);
+    assert_eq!(after, Standing::Closed, "who asks whether it can be asked is told so");
     let (again, _replied) = job(1, now + AGAIN);
     queue.push(&model, again).unwrap();
     assert!(matches!(queue.pick(now + AGAIN), Picked::Open(_)));
+    assert_eq!(queue.rests_for(now + IDLE * 2), IDLE, "who opens it is not to be looked after");
     let late = now + AGAIN + OPENS_QUICKLY + Duration::from_millis(1);
     let opening = queue.push(&model, job(1, late).0).unwrap_err();
     assert_eq!(opening, Refusal::unavailable("the model is still being opened", 5));
+}
+
+#[test]
+fn the_room_of_a_request_is_taken_until_it_is_let_go_of_whether_its_client_is_there_or_not() {
+    let (now, mut queue, model) =
+        (Instant::now(), queue(WorkSettings::default()), known("one", "1"));
+    opened(&mut queue, &model, now);
+    let room = Arc::new(Semaphore::new(1));
+    let (mut waits, replied) = job(1, now);
+    waits._room = room.clone().try_acquire_owned().unwrap();
+    queue.push(&model, waits).unwrap();
+    drop(replied);
+    assert_eq!(room.available_permits(), 0);
+    assert!(matches!(queue.pick(now), Picked::Wait(None)));
+    assert_eq!(room.available_permits(), 1);
 }
 
 #[test]
@@ -145,7 +164,7 @@ fn what_nobody_asks_for_is_closed_and_let_go_of() {
     queue.ran(&busy.key, SHORT_RUN, now + IDLE);
     assert!(queue.idle(now + IDLE).is_empty());
     assert_eq!(queue.idle(now + IDLE * 2).len(), 1);
-    assert_eq!((Arc::strong_count(&busy), queue.standing(&busy.key)), (1, Standing::Closed));
+    assert_eq!((Arc::strong_count(&busy), queue.standing(&busy.key, now)), (1, Standing::Closed));
 }
 
 #[test]
@@ -158,7 +177,7 @@ fn a_model_that_is_unloaded_is_opened_by_the_next_request() {
     queue.push(&model, job).unwrap();
     assert!(matches!(queue.pick(now), Picked::Open(_)));
     assert!(queue.close(&model.key).is_none(), "whoever opens it is not disturbed");
-    assert_eq!(queue.standing(&model.key), Standing::Opening);
+    assert_eq!(queue.standing(&model.key, now), Standing::Opening);
 }
 
 #[test]
