@@ -89,7 +89,7 @@ impl Made {
 }
 
 /// The running engines.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Engines {
     cache: PathBuf,
     running: Vec<Running>,
@@ -97,7 +97,7 @@ pub(super) struct Engines {
 }
 
 /// One of them.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Running {
     pub(super) plan: Plan,
     pub(super) swap: Swap,
@@ -162,8 +162,8 @@ impl Engines {
         })
     }
 
-    pub(super) fn running(&mut self) -> &mut [Running] {
-        &mut self.running
+    pub(super) fn running(&self) -> &[Running] {
+        &self.running
     }
 }
 

@@ -56,7 +56,7 @@ const SETTLED: Duration = Duration::from_secs(5);
 const NETWORK_THREADS: usize = 2;
 
 /// Reads the configuration again, as it was read at the start.
-pub type Reread = Box<dyn Fn() -> Result<Config, Vec<Mistake>> + Send>;
+pub type Reread = Arc<dyn Fn() -> Result<Config, Vec<Mistake>> + Send + Sync>;
 
 /// Why the daemon ended: the exit code, and the message where it is not 0.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -117,6 +117,7 @@ struct House {
     seen: Seen,
     /// Rung when a release was taken or left.
     changed: Arc<tokio::sync::Notify>,
+    /// That of the start: what a reload takes of another is the engines'.
     config: Arc<Config>,
 }
 
@@ -313,7 +314,7 @@ impl House {
     }
 
     /// Lives until it is time to end, and drains.
-    async fn live(mut self, signals: Signals, reread: Reread) -> Ended {
+    async fn live(self, signals: Signals, reread: Reread) -> Ended {
         let Signals { mut terminate, mut interrupt, mut hangup } = signals;
         tracing::info!(
             pipelines = self.pipelines.len(),
@@ -327,6 +328,8 @@ impl House {
         let mut figures = tokio::time::interval(FIGURES_EVERY);
         figures.tick().await;
         let stop = self.supervisor.stop().clone();
+        // Loading a model takes the time it takes: frames flow meanwhile, and who says stop is heard.
+        let mut reloading = None::<tokio::task::JoinHandle<bool>>;
         loop {
             tokio::select! {
                 () = told(&mut terminate, &mut interrupt) => {
@@ -339,7 +342,12 @@ impl House {
                     tracing::info!("every source has ended");
                     break;
                 }
-                _ = hangup.recv() => self.reload(&reread),
+                _ = hangup.recv(), if reloading.is_none() => reloading = Some(self.reload(&reread)),
+                swapped = ended(&mut reloading) => {
+                    if swapped {
+                        self.tell();
+                    }
+                }
                 () = self.changed.notified() => self.tell(),
                 _ = figures.tick() => self.log_figures(),
                 () = &mut settled, if !settled.is_elapsed() => {
@@ -355,13 +363,10 @@ impl House {
         }
     }
 
-    fn reload(&mut self, reread: &Reread) {
-        // Loading a model takes the time it takes: frames flow meanwhile, only other signals wait.
-        let reloaded = tokio::task::block_in_place(|| self.engines.reload(reread));
-        if let Some(config) = reloaded {
-            self.config = config;
-            self.tell();
-        }
+    fn reload(&self, reread: &Reread) -> tokio::task::JoinHandle<bool> {
+        let (engines, reread, started) =
+            (self.engines.clone(), reread.clone(), self.config.clone());
+        tokio::task::spawn_blocking(move || engines.reload(&reread, &started))
     }
 
     /// What `systemctl status` shows: how many pipelines, and how much they did.
@@ -424,6 +429,17 @@ impl House {
     }
 }
 
+/// Waits for the end of what is reloaded, for ever where nothing is. Whether a model was swapped.
+async fn ended(reloading: &mut Option<tokio::task::JoinHandle<bool>>) -> bool {
+    let Some(handle) = reloading else { return std::future::pending().await };
+    let swapped = handle.await;
+    *reloading = None;
+    swapped.unwrap_or_else(|error| {
+        tracing::error!(%error, "not reloaded (a bug in vedette)");
+        false
+    })
+}
+
 async fn told(terminate: &mut Signal, interrupt: &mut Signal) {
     tokio::select! {
         _ = terminate.recv() => {}
@@ -441,5 +457,5 @@ fn leave() -> ! {
 /// Where the configuration was read from, for [`Reread`].
 #[must_use]
 pub fn reread(file: PathBuf) -> Reread {
-    Box::new(move || Config::load(&file, std::env::vars()))
+    Arc::new(move || Config::load(&file, std::env::vars()))
 }

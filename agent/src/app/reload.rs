@@ -6,38 +6,37 @@
 use std::sync::Arc;
 
 use super::Reread;
-use super::engines::{Engines, Made, Plan, info, input, lock};
+use super::engines::{Engines, Made, Plan, Running, info, input, lock};
 use crate::config::Config;
 use crate::report;
 
 impl Engines {
-    /// Reads the configuration again and takes what can be taken. The configuration now in use, where one model
-    /// or more were swapped. Whatever fails is logged, and what runs goes on.
-    pub(super) fn reload(&mut self, reread: &Reread) -> Option<Arc<Config>> {
+    /// Reads the configuration again and takes what can be taken, where `started` is the one of the start. Whether one
+    /// model or more were swapped. Whatever fails is logged, and what runs goes on.
+    pub(super) fn reload(&self, reread: &Reread, started: &Config) -> bool {
         let next = match reread() {
             Ok(next) => Arc::new(next),
             Err(mistakes) => {
                 for mistake in mistakes {
                     tracing::error!(%mistake, "not reloaded: the configuration is refused");
                 }
-                return None;
+                return false;
             }
         };
-        let plans: Vec<_> = self.running().iter().map(|running| running.plan.clone()).collect();
-        let before = plans.first()?.get().config;
-        for what in needs_restart(&before, &next) {
+        for what in needs_restart(started, &next) {
             tracing::warn!(what, "changed in the configuration: takes effect at the next start");
         }
         let mut swapped = false;
-        for (index, plan) in plans.iter().enumerate() {
-            swapped |= self.reload_one(index, plan, &next);
+        for running in self.running() {
+            swapped |= self.reload_one(running, &next);
         }
         tracing::info!(swapped, "reloaded");
-        swapped.then_some(next)
+        swapped
     }
 
     /// Opens the model of `plan` anew where it changed, and swaps it in.
-    fn reload_one(&mut self, index: usize, plan: &Plan, next: &Arc<Config>) -> bool {
+    fn reload_one(&self, running: &Running, next: &Arc<Config>) -> bool {
+        let plan = &running.plan;
         let before = plan.get();
         let name = before.name().to_owned();
         let Some(now) = next.models.iter().position(|model| model.name == name) else {
@@ -58,8 +57,7 @@ impl Engines {
             );
             return false;
         }
-        let changing = self.running()[index].changing.clone();
-        let Ok(_changing) = changing.try_lock() else {
+        let Ok(_changing) = running.changing.try_lock() else {
             tracing::warn!(
                 model = name,
                 "a release of it is on its way: not reloaded, ask again later"
@@ -74,7 +72,6 @@ impl Engines {
                     "model swapped"
                 );
                 plan.set(after);
-                let running = &mut self.running()[index];
                 *lock(&running.info) = info(&name, &generation);
                 running.swap.hand_over(generation);
                 true
@@ -134,8 +131,18 @@ fn needs_restart(before: &Config, next: &Config) -> Vec<&'static str> {
         ("events", before.events == next.events),
         ("sinks", format!("{:?}", before.sinks) == format!("{:?}", next.sinks)),
         ("pipeline", pipeline(before) == pipeline(next)),
+        ("a model that no pipeline uses", unused(before) == unused(next)),
     ];
     parts.into_iter().filter(|(_, same)| !same).map(|(what, _)| what).collect()
+}
+
+/// Models that only requests run. They are opened as the start had them.
+fn unused(config: &Config) -> Vec<String> {
+    let unused = config.models.iter().enumerate();
+    let unused = unused.filter(|(index, _)| config.uses(*index).next().is_none());
+    unused
+        .map(|(_, model)| format!("{} {:?} {:?}", model.name, model.engine, model.folder))
+        .collect()
 }
 
 /// Which models take which releases.

@@ -1,5 +1,6 @@
 //! One sample of a board: its files, the machine and NVML put together, each believed where it is honest.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -109,6 +110,9 @@ pub fn join(readings: &mut Readings, mut devices: Vec<NvmlDevice>, trust: Trust)
         throttle.reasons.extend(slow.map(|reason| format!("nvml-{reason}")));
         *throttle.active.get_or_insert(false) |= throttle.reasons.len() > before;
     }
+    // Two devices, or two alerts of one kind, are one reason.
+    let mut told = BTreeSet::new();
+    readings.throttle.reasons.retain(|reason| told.insert(reason.clone()));
     readings.nvml = devices;
     doubted
 }
@@ -175,8 +179,10 @@ mod tests {
             let reasons = reasons.iter().map(|reason| (*reason).to_owned()).collect();
             let device = NvmlDevice { clock_reasons: Some(reasons), ..NvmlDevice::default() };
             let mut readings = Readings::default();
-            join(&mut readings, vec![device], Trust::Believed);
+            join(&mut readings, vec![device.clone(), device], Trust::Believed);
+            let told = usize::from(active);
             assert_eq!(readings.throttle.active, Some(active));
+            assert_eq!(readings.throttle.reasons.len(), told, "{:?}", readings.throttle.reasons);
         }
     }
 }
