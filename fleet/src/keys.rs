@@ -19,6 +19,7 @@ use async_trait::async_trait;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::Ed25519KeyPair;
 use tough::key_source::KeySource;
+use tough::schema::decoded::{Decoded, Hex};
 use tough::schema::key::Key;
 use tough::sign::Sign;
 
@@ -28,6 +29,8 @@ use crate::{KeyArgs, files};
 
 /// Names of the passphrase's file in the environment.
 const PASSPHRASE_FILE: &str = "VEDETTE_FLEET_PASSPHRASE_FILE";
+/// How the file of a key ends that no role has yet.
+const NEW: &str = ".key.new";
 /// A shorter passphrase is guessed.
 const PASSPHRASE_MIN: usize = 8;
 
@@ -53,6 +56,9 @@ impl NamedKey {
         Ok(Self { role, path: path.into() })
     }
 }
+
+/// What a key is called in the metadata.
+pub(crate) type KeyId = Decoded<Hex>;
 
 /// A key that can sign.
 #[derive(Clone)]
@@ -83,6 +89,10 @@ impl SigningKey {
     /// Its public half.
     pub(crate) fn public(&self) -> Result<Key> {
         Ok(self.pair()?.tuf_key())
+    }
+
+    fn id(&self) -> Result<KeyId> {
+        Ok(self.public()?.key_id()?)
     }
 }
 
@@ -134,14 +144,24 @@ impl KeyRing {
         self.dir.join(format!("{name}.key"))
     }
 
+    /// Where a new key waits until the repository names it.
+    pub(crate) fn new_path(&self, name: &str) -> PathBuf {
+        self.dir.join(format!("{name}{NEW}"))
+    }
+
     /// Names of all keys here that begin with `role`, in order.
     pub(crate) fn names(&self, role: &str) -> Result<Vec<String>> {
+        self.ending(role, ".key")
+    }
+
+    /// Names of the keys of `role` whose files end with `end`, in order.
+    fn ending(&self, role: &str, end: &str) -> Result<Vec<String>> {
         let listing = std::fs::read_dir(&self.dir)
             .with_context(|| format!("cannot read the keys in `{}`", self.dir.display()))?;
         let mut names = Vec::new();
         for entry in listing {
             let name = entry?.file_name().to_string_lossy().into_owned();
-            if let Some(name) = name.strip_suffix(".key")
+            if let Some(name) = name.strip_suffix(end)
                 && (name == role
                     || name.strip_prefix(role).is_some_and(|rest| rest.starts_with('-')))
             {
@@ -192,6 +212,50 @@ impl KeyRing {
         roles.iter().try_for_each(|role| self.load(role).map(drop))
     }
 
+    /// Puts the new keys `new` into place; the old ones of `role` that lie here make room, all but those of `kept`.
+    /// Where they are now.
+    pub(crate) fn swap(
+        &self,
+        role: &str,
+        new: &[String],
+        kept: &[String],
+        number: u64,
+    ) -> Result<Vec<PathBuf>> {
+        let mut old = Vec::new();
+        for name in self.names(role)?.iter().filter(|name| !kept.contains(name)) {
+            let aside = self.path(name).with_extension(format!("key.old-{number}"));
+            files::rename(&self.path(name), &aside)?;
+            old.push(aside);
+        }
+        for name in new {
+            files::rename(&self.new_path(name), &self.path(name))?;
+        }
+        old.extend(self.named(role).map(PathBuf::from));
+        Ok(old)
+    }
+
+    /// Puts the new keys of `role` into place that a rotation left when it was cut off, where they are of `ids`.
+    pub(crate) fn take_up(&self, role: &str, ids: &[KeyId], number: u64) -> Result<()> {
+        // A key that cannot be read is left: whoever has to sign with it is told so.
+        let ours = |path: &Path| {
+            self.read(path).and_then(|key| key.id()).is_ok_and(|id| ids.contains(&id))
+        };
+        let mut new = self.ending(role, NEW)?;
+        new.retain(|name| ours(&self.new_path(name)));
+        if new.is_empty() {
+            return Ok(());
+        }
+        let mut kept = self.names(role)?;
+        kept.retain(|name| ours(&self.path(name)));
+        self.swap(role, &new, &kept, number).map(drop)
+    }
+
+    /// The new key `name`, where a rotation left it that was cut off before anything named it.
+    pub(crate) fn left(&self, name: &str) -> Result<Option<SigningKey>> {
+        let path = self.new_path(name);
+        if path.exists() { self.read(&path).map(Some) } else { Ok(None) }
+    }
+
     fn read(&self, path: &Path) -> Result<SigningKey> {
         let key = SigningKey { pkcs8: keyfile::read(path, || self.passphrase(false))? };
         key.pair().with_context(|| format!("cannot use the key `{}`", path.display()))?;
@@ -214,6 +278,11 @@ impl KeyRing {
         if path.exists() {
             bail!("there is a key `{}` already: it is not overwritten", path.display());
         }
+        self.seal(path, role, key, lock)
+    }
+
+    /// Writes `key`, over what is at `path`.
+    pub(crate) fn seal(&self, path: &Path, role: &str, key: &SigningKey, lock: bool) -> Result<()> {
         let passphrase = if lock { Some(self.passphrase(true)?) } else { None };
         keyfile::write(path, role, &key.pkcs8, passphrase)
     }

@@ -12,6 +12,7 @@ mod publish;
 mod repository;
 mod roles;
 mod rollout;
+mod roots;
 mod rotate;
 mod serve;
 
@@ -89,12 +90,17 @@ fn main() -> ExitCode {
 /// What to do about a failure that the disk brought.
 fn advice(error: &anyhow::Error) -> &'static str {
     use std::io::ErrorKind;
+    let cut = error.downcast_ref::<rotate::CutOff>().is_some();
     let kinds = error.chain().filter_map(|cause| cause.downcast_ref::<std::io::Error>());
     match kinds.map(std::io::Error::kind).next() {
+        Some(ErrorKind::StorageFull | ErrorKind::QuotaExceeded) if cut => {
+            "\nmake room on that disk first"
+        }
         Some(ErrorKind::StorageFull | ErrorKind::QuotaExceeded) => {
             "\nmake room on that disk, then run it again: devices see what they saw before"
         }
         Some(ErrorKind::ReadOnlyFilesystem) => "\nthat disk is mounted read-only",
+        Some(ErrorKind::PermissionDenied) if cut => "\nrun that as the user who owns that file",
         Some(ErrorKind::PermissionDenied) => "\nrun it as the user who owns that file",
         _ => "",
     }

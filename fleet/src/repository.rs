@@ -24,14 +24,14 @@ use wire::Digest;
 use wire::rollout::{PATHS, ROLE};
 
 use crate::files;
-use crate::keys::{KeyRing, SigningKey};
+use crate::keys::{KeyId, KeyRing, SigningKey};
+use crate::roles::RoleName;
+use crate::roots::{self, Chain};
 
 /// Version of the specification that is written.
 const SPEC: &str = "1.0.0";
 /// Largest metadata file that is read.
-const METADATA_BYTES_MAX: u64 = 8 << 20;
-/// Most versions of the root that are looked through.
-const ROOTS_MAX: u64 = 10_000;
+pub(crate) const METADATA_BYTES_MAX: u64 = 8 << 20;
 
 /// How long each role's word is good, in hours: offline keys are seldom at hand, online ones sign by a timer.
 pub(crate) const LIFETIMES_H: [(&str, i64); 5] = [
@@ -50,7 +50,19 @@ pub(crate) struct Repository {
     pub(crate) rollout: Targets,
     pub(crate) snapshot: Snapshot,
     pub(crate) timestamp: Timestamp,
+    unsettled: Unsettled,
     _lock: Option<File>,
+}
+
+/// What a rotation leaves to do once its root is in place.
+#[derive(Default)]
+struct Unsettled {
+    /// A role whose old key signed what is on the disk: devices refuse it.
+    signatures: bool,
+    /// Whether the list of releases is among what such a key signed.
+    targets: bool,
+    /// The root that is not beside the keys yet. It gets there last: until then what the key before signed is ours.
+    root: Option<Vec<u8>>,
 }
 
 /// What is to be signed anew, besides snapshot and timestamp.
@@ -83,8 +95,7 @@ fn role_keys(keys: &[SigningKey], threshold: u64, known: &mut KeyMap) -> Result<
     Ok(RoleKeys { keyids, threshold: version(threshold)?, _extra: HashMap::new() })
 }
 
-type KeyMap =
-    HashMap<tough::schema::decoded::Decoded<tough::schema::decoded::Hex>, tough::schema::key::Key>;
+type KeyMap = HashMap<KeyId, tough::schema::key::Key>;
 
 /// A root for these keys.
 pub(crate) fn new_root(
@@ -159,6 +170,7 @@ impl Repository {
             rollout: empty("rollout")?,
             snapshot: Snapshot::new(SPEC.to_owned(), version(1)?, expires("snapshot")?),
             timestamp: Timestamp::new(SPEC.to_owned(), version(1)?, expires("timestamp")?),
+            unsettled: Unsettled::default(),
             _lock: Some(files::lock(dir)?),
         })
     }
@@ -174,11 +186,20 @@ impl Repository {
         )?;
         let trusted: Signed<Root> =
             serde_json::from_slice(&trusted).context("the keys' `root.json` is no root")?;
-        let (root, newer) = follow(dir, trusted.signed)?;
-        if let Some(bytes) = newer {
-            files::replace(&keys.root_path(), &bytes, 0o644)?;
+        let mut chain = roots::follow(dir, trusted.signed)?;
+        let newer = chain.newer.take();
+        let mut repository = Self::read(dir, chain, Some(lock))?;
+        for role in RoleName::words() {
+            let number = repository.root.version.get().saturating_sub(1);
+            keys.take_up(role, &repository.key_ids(role), number)?;
         }
-        Self::read(dir, root, Some(lock))
+        match newer {
+            Some(bytes) if !repository.unsettled.signatures => {
+                files::replace(&keys.root_path(), &bytes, 0o644)?;
+            }
+            newer => repository.unsettled.root = newer,
+        }
+        Ok(repository)
     }
 
     /// The repository in `dir`, to be looked at.
@@ -186,25 +207,35 @@ impl Repository {
         if !dir.join("metadata").is_dir() {
             bail!("`{}` is no repository: `vedette-fleet init` makes one", dir.display());
         }
-        Self::read(dir, newest_root(dir)?.signed, None)
+        let repository = Self::read(dir, roots::newest(dir)?, None)?;
+        if repository.unsettled.signatures {
+            bail!(
+                "a rotation was cut off, and devices take nothing from `{}`: run `vedette-fleet refresh` with the \
+                 role's new key",
+                dir.display()
+            );
+        }
+        Ok(repository)
     }
 
-    fn read(dir: &Path, root: Root, lock: Option<File>) -> Result<Self> {
+    fn read(dir: &Path, chain: Chain, lock: Option<File>) -> Result<Self> {
         let wrong = |role: &str| {
             format!("the {role} role in `{}` is not signed by its keys", dir.display())
         };
+        let mut unsettled = Unsettled::default();
         let timestamp: Signed<Timestamp> = load(dir, "timestamp.json")?;
-        root.verify_role(&timestamp).with_context(|| wrong("timestamp"))?;
+        unsettled.signatures |= chain.of_before(&timestamp).with_context(|| wrong("timestamp"))?;
         let pinned = |meta: &HashMap<String, Metafile>, name: &str| -> Result<u64> {
             let found = meta.get(name).ok_or_else(|| anyhow!("the repository has no {name}"))?;
             Ok(found.version.get())
         };
         let number = pinned(&timestamp.signed.meta, "snapshot.json")?;
         let snapshot: Signed<Snapshot> = load(dir, &format!("{number}.snapshot.json"))?;
-        root.verify_role(&snapshot).with_context(|| wrong("snapshot"))?;
+        unsettled.signatures |= chain.of_before(&snapshot).with_context(|| wrong("snapshot"))?;
         let number = pinned(&snapshot.signed.meta, "targets.json")?;
         let targets: Signed<Targets> = load(dir, &format!("{number}.targets.json"))?;
-        root.verify_role(&targets).with_context(|| wrong("targets"))?;
+        unsettled.targets = chain.of_before(&targets).with_context(|| wrong("targets"))?;
+        unsettled.signatures |= unsettled.targets;
         let number = pinned(&snapshot.signed.meta, &format!("{ROLE}.json"))?;
         let rollout: Signed<Targets> = load(dir, &format!("{number}.{ROLE}.json"))?;
         let delegations =
@@ -212,13 +243,41 @@ impl Repository {
         delegations.verify_role(&rollout, ROLE).with_context(|| wrong(ROLE))?;
         Ok(Self {
             dir: dir.to_owned(),
-            root,
+            root: chain.root,
             targets: targets.signed,
             rollout: rollout.signed,
             snapshot: snapshot.signed,
             timestamp: timestamp.signed,
+            unsettled,
             _lock: lock,
         })
+    }
+
+    /// The keys that may sign for `role`.
+    fn key_ids(&self, role: &str) -> Vec<KeyId> {
+        let delegated = self.targets.delegations.iter().flat_map(|delegations| &delegations.roles);
+        let delegated = delegated.map(|known| (known.name.clone(), &known.keyids));
+        let own = self.root.roles.iter().map(|(kind, keys)| (kind.to_string(), &keys.keyids));
+        own.chain(delegated)
+            .filter(|(name, _)| name == role)
+            .flat_map(|(_, ids)| ids.clone())
+            .collect()
+    }
+
+    /// Whether what an earlier rotation left is still to be signed.
+    pub(crate) fn is_unsettled(&self) -> bool {
+        self.unsettled.signatures
+    }
+
+    /// Whether there is a root `number`.
+    pub(crate) fn has_root(&self, number: u64) -> bool {
+        self.dir.join("metadata").join(format!("{number}.root.json")).exists()
+    }
+
+    /// Whether devices can see another timestamp than `before`: a file can be in place and its rename have failed.
+    pub(crate) fn shows_since(&self, before: NonZeroU64) -> bool {
+        let timestamp = load::<Signed<Timestamp>>(&self.dir, "timestamp.json");
+        timestamp.map_or(true, |found| found.signed.version != before)
     }
 
     /// Where a target's file lies.
@@ -266,7 +325,13 @@ impl Repository {
     }
 
     /// Signs what changed, with snapshot and timestamp, and puts it into place: the timestamp last.
-    pub(crate) fn commit(&mut self, keys: &KeyRing, changed: Changed, first: bool) -> Result<()> {
+    pub(crate) fn commit(
+        &mut self,
+        keys: &KeyRing,
+        mut changed: Changed,
+        first: bool,
+    ) -> Result<()> {
+        changed.targets |= self.unsettled.targets;
         let next = |old: NonZeroU64| version(if first { 1 } else { old.get() + 1 });
         let holder = KeyHolder::Root(self.root.clone());
         let mut written = Vec::new();
@@ -290,7 +355,8 @@ impl Repository {
                 .push((format!("{}.{ROLE}.json", self.rollout.version), signed.buffer().clone()));
         }
         let stale = |expires: Time, role| near(expires, role);
-        if changed.targets || changed.rollout || stale(self.snapshot.expires, "snapshot") {
+        let anew = changed.targets || changed.rollout || self.unsettled.signatures;
+        if anew || stale(self.snapshot.expires, "snapshot") {
             self.snapshot.version = next(self.snapshot.version)?;
             self.snapshot.expires = expires("snapshot")?;
             let signed = sign(self.snapshot.clone(), &holder, &keys.load("snapshot")?)?;
@@ -307,6 +373,10 @@ impl Repository {
         for (name, bytes) in written {
             files::replace(&self.dir.join("metadata").join(name), &bytes, 0o644)?;
         }
+        if let Some(root) = &self.unsettled.root {
+            files::replace(&keys.root_path(), root, 0o644)?;
+        }
+        self.unsettled = Unsettled::default();
         Ok(())
     }
 
@@ -329,12 +399,19 @@ impl Repository {
         Ok(bytes)
     }
 
-    /// Puts a signed root into place, here and beside the keys.
-    pub(crate) fn install_root(&mut self, keys: &KeyRing, root: Root, bytes: &[u8]) -> Result<()> {
+    /// Puts a signed root into place, which has other keys for `changed`. [`Self::commit`] does the rest: it signs
+    /// anew what the keys before signed, and puts the root beside the keys.
+    pub(crate) fn install_root(
+        &mut self,
+        root: Root,
+        bytes: Vec<u8>,
+        changed: Changed,
+    ) -> Result<()> {
         let name = format!("{}.root.json", root.version);
-        files::replace(&self.dir.join("metadata").join(name), bytes, 0o644)?;
-        files::replace(&keys.root_path(), bytes, 0o644)?;
+        files::replace(&self.dir.join("metadata").join(name), &bytes, 0o644)?;
         self.root = root;
+        self.unsettled =
+            Unsettled { signatures: true, targets: changed.targets, root: Some(bytes) };
         Ok(())
     }
 
@@ -395,49 +472,8 @@ where
     Ok(runtime.block_on(SignedRole::new(role, holder, &keys, &SystemRandom::new()))?)
 }
 
-/// The newest root that `trusted` leads to, each signed by the one before: others may have made new ones. Its bytes
-/// come with it where it is not `trusted` itself.
-fn follow(dir: &Path, trusted: Root) -> Result<(Root, Option<Vec<u8>>)> {
-    let name = |root: &Root| format!("{}.root.json", root.version);
-    let own: Signed<Root> = load(dir, &name(&trusted))?;
-    if own.signed != trusted {
-        bail!(
-            "the root in `{}` is not the one in the keys' `root.json`: somebody changed one of the two",
-            dir.display()
-        );
-    }
-    let (mut root, mut newer) = (trusted, None);
-    for _ in 0..ROOTS_MAX {
-        let number = root.version.get() + 1;
-        let name = format!("{number}.root.json");
-        let path = dir.join("metadata").join(&name);
-        if !path.is_file() {
-            break;
-        }
-        let next: Signed<Root> = load(dir, &name)?;
-        let signed = root.verify_role(&next).is_ok() && next.signed.verify_role(&next).is_ok();
-        if !signed || next.signed.version.get() != number {
-            bail!("`{}` is not signed by the root before it: somebody changed it", path.display());
-        }
-        newer = Some(files::read(&path, METADATA_BYTES_MAX)?);
-        root = next.signed;
-    }
-    Ok((root, newer))
-}
-
-fn newest_root(dir: &Path) -> Result<Signed<Root>> {
-    let mut newest = None;
-    for number in 1..=ROOTS_MAX {
-        let name = format!("{number}.root.json");
-        if !dir.join("metadata").join(&name).is_file() {
-            break;
-        }
-        newest = Some(load(dir, &name)?);
-    }
-    newest.with_context(|| format!("`{}` has no root", dir.display()))
-}
-
-fn load<T: DeserializeOwned>(dir: &Path, name: &str) -> Result<T> {
+/// A file of the metadata.
+pub(crate) fn load<T: DeserializeOwned>(dir: &Path, name: &str) -> Result<T> {
     let path = dir.join("metadata").join(name);
     serde_json::from_slice(&files::read(&path, METADATA_BYTES_MAX)?)
         .with_context(|| format!("`{}` is no metadata", path.display()))

@@ -195,8 +195,9 @@ impl Init {
         let mut repository =
             Repository::new(&self.repository, root.clone(), of(RoleName::Rollout))?;
         let bytes = repository.sign_root(&root, of(RoleName::Root))?;
-        repository.install_root(ring, root, &bytes)?;
-        repository.commit(ring, Changed { targets: true, rollout: true }, true)
+        let changed = Changed { targets: true, rollout: true };
+        repository.install_root(root, bytes, changed)?;
+        repository.commit(ring, changed, true)
     }
 
     /// Takes back what was made, where not all of it could be.

@@ -3,22 +3,40 @@
 //! Everything that can be missing (a passphrase, a signer, room on the disk for the key) is found out before the
 //! repository is changed. The new key is durable as `<name>.key.new` before anything names it; the old one goes to
 //! `<name>.key.old-<version>` when nothing does any more. Whose key is lost needs it not: only its successor signs.
+//!
+//! **Invariant:** wherever a rotation is cut off, the next command can finish it: no key that a root names is removed,
+//! and what the key before signed is accepted until it is signed anew. `tests/desk/rotation.rs` cuts it at every file.
 
+use std::fmt;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
 use tough::schema::{RoleType, Root};
 use wire::rollout::ROLE;
 
-use crate::files;
 use crate::keys::{KeyRing, SigningKey};
 use crate::repository::{Changed, Repository, delegation, successor};
 use crate::roles::RoleName;
 
-/// A key that was just made.
+/// A role's next key.
 struct Fresh {
     name: String,
     key: SigningKey,
+    /// Whether an earlier rotation left it.
+    left: bool,
+}
+
+/// Devices can see that the keys change, and the command did not get to its end.
+#[derive(Debug)]
+pub(crate) struct CutOff;
+
+impl fmt::Display for CutOff {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(
+            "the new key is named already, and the rotation was cut off: `vedette-fleet refresh` finishes it, do not \
+             remove a `.key.new`",
+        )
+    }
 }
 
 /// Gives `role` a new key, or as many as it had where it is the root. What was done, in words.
@@ -29,15 +47,20 @@ pub(crate) fn rotate(
     lock: bool,
 ) -> Result<String> {
     let word = role.word();
+    if repository.is_unsettled() {
+        repository.commit(ring, Changed::default(), false)?;
+    }
     let online: Vec<&str> =
         ["snapshot", "timestamp"].into_iter().filter(|other| *other != word).collect();
     ring.unlock(&online)?;
     let mut fresh = Vec::new();
     for name in names(&repository.root, role) {
-        fresh.push(Fresh { name, key: SigningKey::generate()? });
+        let left = ring.left(&name)?;
+        let (left, key) = (left.is_some(), left.map_or_else(SigningKey::generate, Ok)?);
+        fresh.push(Fresh { name, key, left });
     }
     let keys: Vec<SigningKey> = fresh.iter().map(|one| one.key.clone()).collect();
-    let number = repository.root.version.get();
+    let (number, before) = (repository.root.version.get(), repository.timestamp.version);
     let root = match root_type(role) {
         // The releases' keys say who signs rollouts.
         None => {
@@ -57,7 +80,10 @@ pub(crate) fn rotate(
     let written = write(ring, word, &fresh, lock).and_then(|()| {
         ring.remember(word, keys.clone());
         match root {
-            Some((root, bytes)) => repository.install_root(ring, root, &bytes),
+            Some((root, bytes)) => {
+                let changed = Changed { targets: role == RoleName::Targets, rollout: false };
+                repository.install_root(root, bytes, changed)
+            }
             None => {
                 repository.targets.delegations = Some(delegation(&keys)?);
                 repository.commit(ring, Changed { targets: true, rollout: true }, false)
@@ -65,17 +91,18 @@ pub(crate) fn rotate(
         }
     });
     if let Err(error) = written {
-        fresh.iter().for_each(|one| drop(std::fs::remove_file(new_path(ring, &one.name))));
+        if repository.has_root(number + 1) || repository.shows_since(before) {
+            return Err(error.context(CutOff));
+        }
+        let made = fresh.iter().filter(|one| !one.left);
+        made.for_each(|one| drop(std::fs::remove_file(ring.new_path(&one.name))));
         return Err(error);
     }
-    let old = swap(ring, word, &fresh, number)?;
+    let names: Vec<String> = fresh.iter().map(|one| one.name.clone()).collect();
+    let old = ring.swap(word, &names, &[], number).context(CutOff)?;
     if role != RoleName::Rollout {
         // Whatever the role signed is signed anew.
-        repository.snapshot.expires = jiff::Timestamp::UNIX_EPOCH;
-        let changed = Changed { targets: role == RoleName::Targets, rollout: false };
-        repository.commit(ring, changed, false).context(
-            "the new root is in place, what the new key signs is not: run `vedette-fleet refresh --targets`",
-        )?;
+        repository.commit(ring, Changed::default(), false).context(CutOff)?;
     }
     Ok(in_words(ring, word, &fresh, &old))
 }
@@ -102,28 +129,8 @@ fn names(root: &Root, role: RoleName) -> Vec<String> {
     }
 }
 
-fn new_path(ring: &KeyRing, name: &str) -> PathBuf {
-    ring.path(name).with_extension("key.new")
-}
-
 fn write(ring: &KeyRing, word: &str, fresh: &[Fresh], lock: bool) -> Result<()> {
-    fresh.iter().try_for_each(|one| ring.write(&new_path(ring, &one.name), word, &one.key, lock))
-}
-
-/// The old keys of the role that lie here make room for the new ones. Where they are now.
-fn swap(ring: &KeyRing, word: &str, fresh: &[Fresh], number: u64) -> Result<Vec<PathBuf>> {
-    let mut old = Vec::new();
-    for name in ring.names(word)? {
-        let path = ring.path(&name);
-        let aside = path.with_extension(format!("key.old-{number}"));
-        files::rename(&path, &aside)?;
-        old.push(aside);
-    }
-    for one in fresh {
-        files::rename(&new_path(ring, &one.name), &ring.path(&one.name))?;
-    }
-    old.extend(ring.named(word).map(PathBuf::from));
-    Ok(old)
+    fresh.iter().try_for_each(|one| ring.seal(&ring.new_path(&one.name), word, &one.key, lock))
 }
 
 fn in_words(ring: &KeyRing, word: &str, fresh: &[Fresh], old: &[PathBuf]) -> String {
