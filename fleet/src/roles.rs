@@ -2,7 +2,7 @@
 
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 use clap::{Args, Subcommand, ValueEnum};
@@ -127,9 +127,11 @@ impl Init {
             );
         }
         let plan = self.plan(&ring)?;
-        let there = (self.keys.keys.exists(), self.repository.exists());
+        let here = [&self.repository.join("targets"), &self.keys.keys, &self.repository];
+        let new: Vec<&Path> =
+            here.into_iter().map(PathBuf::as_path).filter(|dir| !dir.exists()).collect();
         if let Err(error) = self.make(&ring, &plan) {
-            self.undo(there, &ring, &plan);
+            self.undo(&new, &ring, &plan);
             return Err(error);
         }
         say(&self.told(&ring));
@@ -200,20 +202,13 @@ impl Init {
         repository.commit(ring, changed, true)
     }
 
-    /// Takes back what was made, where not all of it could be.
-    fn undo(&self, there: (bool, bool), ring: &KeyRing, plan: &[Planned]) {
-        let (keys, repository) = (&self.keys.keys, &self.repository);
+    /// Takes back what was made, where not all of it could be; of the directories, those of `new`.
+    fn undo(&self, new: &[&Path], ring: &KeyRing, plan: &[Planned]) {
         let made = plan.iter().flat_map(|one| &one.made).map(|(name, _)| ring.path(name));
         made.chain([ring.root_path()]).for_each(|path| drop(std::fs::remove_file(path)));
-        for part in ["metadata", "targets"] {
-            drop(std::fs::remove_dir_all(repository.join(part)));
-        }
-        drop(std::fs::remove_file(repository.join(".lock")));
-        for (was_there, dir) in [(there.0, keys), (there.1, repository)] {
-            if !was_there {
-                drop(std::fs::remove_dir(dir));
-            }
-        }
+        drop(std::fs::remove_dir_all(self.repository.join("metadata")));
+        drop(std::fs::remove_file(self.repository.join(".lock")));
+        new.iter().for_each(|dir| drop(std::fs::remove_dir(dir)));
     }
 
     /// What was made, and what is to be kept where.
