@@ -21,10 +21,11 @@ use hyper::header::{
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use rustix::net::sockopt::set_tcp_user_timeout;
 use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::say;
 
@@ -38,6 +39,8 @@ const HEADERS_BYTES_MAX: usize = 16 << 10;
 const PIECE_BYTES: usize = 128 << 10;
 /// Longest time that a client takes nothing.
 const SILENCE: Duration = Duration::from_secs(60);
+/// Wait after a connection that could not be taken: without room for another file it is there still.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How long answers may take to end after SIGTERM.
 const DRAIN: Duration = Duration::from_secs(5);
 
@@ -68,7 +71,25 @@ impl Serve {
         }
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-        runtime.block_on(serve(root, self.listen))
+        runtime.block_on(async {
+            let listener = TcpListener::bind(self.listen).await.with_context(|| {
+                format!(
+                    "cannot listen on {}: it must be free, and one of this machine's",
+                    self.listen
+                )
+            })?;
+            say(&format!("serving `{}` on http://{}", root.display(), listener.local_addr()?));
+            let (mut terminate, mut interrupt) =
+                (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+            let stop = async {
+                tokio::select! {
+                    _ = terminate.recv() => {}
+                    _ = interrupt.recv() => {}
+                }
+            };
+            let bounds = Bounds { connections: CONNECTIONS_MAX, silence: SILENCE, drain: DRAIN };
+            serve(root, &listener, bounds, stop).await
+        })
     }
 }
 
@@ -77,8 +98,7 @@ fn key_below(folder: &Path, depth: usize) -> Result<Option<PathBuf>> {
     for entry in std::fs::read_dir(folder)? {
         let entry = entry?;
         let path = entry.path();
-        // Old ones and half-made ones, too: `targets.key.old-3`.
-        if entry.file_name().to_string_lossy().contains(".key") {
+        if is_key(&entry.file_name().to_string_lossy()) {
             return Ok(Some(path));
         }
         if entry.file_type()?.is_dir()
@@ -91,26 +111,45 @@ fn key_below(folder: &Path, depth: usize) -> Result<Option<PathBuf>> {
     Ok(None)
 }
 
-async fn serve(root: PathBuf, address: SocketAddr) -> Result<()> {
-    let listener = TcpListener::bind(address).await.with_context(|| {
-        format!("cannot listen on {address}: it must be free, and one of this machine's")
-    })?;
-    say(&format!("serving `{}` on http://{}", root.display(), listener.local_addr()?));
-    let (mut terminate, mut interrupt) =
-        (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+/// Whether a file of this name is a key, an old one (`targets.key.old-3`), or one that is being made.
+fn is_key(name: &str) -> bool {
+    let number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    name.trim_end_matches(".new").ends_with(".key")
+        || name.rsplit_once(".key.old-").is_some_and(|(_, text)| number(text))
+}
+
+/// What one client can take of the server.
+#[derive(Debug, Clone, Copy)]
+struct Bounds {
+    /// Connections at one time.
+    connections: usize,
+    /// Longest time that it takes nothing.
+    silence: Duration,
+    /// How long its answer may take to end once the server is told to.
+    drain: Duration,
+}
+
+async fn serve(
+    root: PathBuf,
+    listener: &TcpListener,
+    bounds: Bounds,
+    stop: impl Future<Output = ()>,
+) -> Result<()> {
+    let places = Arc::new(Semaphore::new(bounds.connections));
     let root = Arc::new(root);
     let mut connections = tokio::task::JoinSet::new();
+    let mut stop = std::pin::pin!(stop);
     loop {
-        let place = places.clone().acquire_owned().await?;
-        let accepted = tokio::select! {
-            _ = terminate.recv() => break,
-            _ = interrupt.recv() => break,
-            accepted = listener.accept() => accepted,
+        let (stream, place) = tokio::select! {
+            () = &mut stop => break,
+            accepted = accept(listener, &places) => accepted?,
         };
         while connections.try_join_next().is_some() {}
-        // A client that is gone before it was served is no trouble of ours.
-        let Ok((stream, _)) = accepted else { continue };
+        // What was sent and is not taken ends the connection, so that its place is free.
+        let silence = u32::try_from(bounds.silence.as_millis())?;
+        if set_tcp_user_timeout(&stream, silence).is_err() {
+            continue;
+        }
         let root = root.clone();
         let answer = service_fn(move |request| {
             let root = root.clone();
@@ -126,8 +165,24 @@ async fn serve(root: PathBuf, address: SocketAddr) -> Result<()> {
         });
     }
     let all = async { while connections.join_next().await.is_some() {} };
-    drop(tokio::time::timeout(DRAIN, all).await);
+    drop(tokio::time::timeout(bounds.drain, all).await);
     Ok(())
+}
+
+/// The next connection, and its place.
+async fn accept(
+    listener: &TcpListener,
+    places: &Arc<Semaphore>,
+) -> Result<(TcpStream, OwnedSemaphorePermit)> {
+    let place = places.clone().acquire_owned().await?;
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => return Ok((stream, place)),
+            // A client that is gone before it was served is no trouble of ours.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+            Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
+        }
+    }
 }
 
 /// The file that `path` names, below `root`; `None` for everything else.
@@ -153,14 +208,25 @@ async fn answer(root: &Path, request: &Request<hyper::body::Incoming>) -> Answer
     }
     let path = request.uri().path().replace("%7E", "~").replace("%7e", "~");
     let Some(path) = file(root, &path) else { return empty(StatusCode::NOT_FOUND) };
-    let opened = tokio::fs::File::open(&path).await;
-    let Ok(opened) = opened else { return empty(StatusCode::NOT_FOUND) };
+    let opened = match tokio::fs::File::open(&path).await {
+        Ok(opened) => opened,
+        Err(error) => return empty(missing(&error)),
+    };
     match opened.metadata().await {
         Ok(about) if about.is_file() => {
             let head = request.method() == Method::HEAD;
             contents(opened, &about, request.headers(), head, &path).await
         }
-        _ => empty(StatusCode::NOT_FOUND),
+        Ok(_) => empty(StatusCode::NOT_FOUND),
+        Err(error) => empty(missing(&error)),
+    }
+}
+
+/// Why there is no file to answer with: devices take it for gone only where it is.
+fn missing(error: &io::Error) -> StatusCode {
+    match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::InvalidFilename => StatusCode::NOT_FOUND,
+        _ => StatusCode::SERVICE_UNAVAILABLE,
     }
 }
 
@@ -321,41 +387,4 @@ impl Body for Contents {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_range_is_taken_ignored_or_refused() {
-        for (text, wanted) in [
-            ("bytes=0-", Some(Some((0, 10)))),
-            ("bytes=3-", Some(Some((3, 10)))),
-            ("bytes=3-5", Some(Some((3, 6)))),
-            ("bytes=3-99", Some(Some((3, 10)))),
-            ("bytes=-4", Some(Some((6, 10)))),
-            ("bytes=10-", Some(None)),
-            ("bytes=5-3", None),
-            ("bytes=0-1,3-4", None),
-            ("lines=0-", None),
-            ("bytes=a-", None),
-        ] {
-            assert_eq!(part(text, 10), wanted, "{text}");
-        }
-    }
-
-    #[test]
-    fn only_plain_names_in_the_two_folders_are_files() {
-        let root = Path::new("r");
-        for (path, there) in [
-            ("/metadata/timestamp.json", true),
-            ("/targets/aa.release~m~1.json", true),
-            ("/metadata/", false),
-            ("/metadata/../keys/root-1.key", false),
-            ("/metadata/.lock", false),
-            ("/keys/root-1.key", false),
-            ("/metadata/%2e%2e/x", false),
-            ("metadata/x", false),
-        ] {
-            assert_eq!(file(root, path).is_some(), there, "{path}");
-        }
-    }
-}
+mod tests;

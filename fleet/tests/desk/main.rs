@@ -4,6 +4,7 @@
 
 mod init;
 mod rotation;
+mod server;
 
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
