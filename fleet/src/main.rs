@@ -39,7 +39,7 @@ enum Command {
     Publish(Box<publish::Publish>),
     Rollout(rollout::Rollout),
     Halt(rollout::Halt),
-    /// Let a halted rollout go on
+    /// Let a halted rollout go on; waves that had not begun are later by as long as it was halted
     Resume(rollout::Halt),
     Status(rollout::Status),
     Keys(roles::Keys),

@@ -96,6 +96,11 @@ fn permyriad(text: &str) -> Result<u32> {
     }
 }
 
+/// Now, in whole seconds.
+fn now() -> Result<Timestamp> {
+    Ok(Timestamp::from_second(Timestamp::now().as_second())?)
+}
+
 fn current(repository: &Repository, model: &str, group: &str) -> Result<Option<RolloutDocument>> {
     let name = RolloutDocument::target(model, group);
     let bytes = repository.document(&repository.rollout, &name, DOCUMENT_BYTES_MAX)?;
@@ -151,7 +156,7 @@ impl Rollout {
                 release.counter
             );
         }
-        let started = Timestamp::from_second(Timestamp::now().as_second())?;
+        let started = now()?;
         let mut waves = Vec::new();
         if self.devices.is_none() {
             let mut not_before = started;
@@ -172,6 +177,7 @@ impl Rollout {
             devices: self.devices.clone(),
             waves,
             halted: false,
+            halted_at: None,
         };
         write(&mut repository, &ring, &rollout)?;
         say(&in_words(&rollout));
@@ -187,11 +193,22 @@ impl Halt {
         let Some(mut rollout) = current(&repository, &self.model, &self.group)? else {
             bail!("there is no rollout of {} to group {}", self.model, self.group);
         };
+        let mut later = None;
         if rollout.halted != halted {
-            rollout.halted = halted;
+            let now = now()?;
+            if halted {
+                rollout.halt(now);
+            } else {
+                later = rollout.resume(now)?;
+            }
             write(&mut repository, &ring, &rollout)?;
         }
         say(&in_words(&rollout));
+        if let Some(length) = later {
+            say(&format!(
+                "the waves that had not begun are later by {length:#}: it was halted for so long"
+            ));
+        }
         Ok(())
     }
 }
@@ -201,6 +218,9 @@ fn in_words(rollout: &RolloutDocument) -> String {
     let mut text = format!("{model} {version} to group {group}");
     if rollout.halted {
         text.push_str(": halted");
+        if let Some(since) = rollout.halted_at {
+            text.push_str(&format!(" since {since}"));
+        }
     }
     if let Some(devices) = &rollout.devices {
         text.push_str(&format!("\n  now: {}", devices.join(", ")));

@@ -4,7 +4,7 @@
 //! offline keys signed: model, version, counter and digest must agree with the release document. Whoever steals
 //! that key can slow, pause, or pick among good releases.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
@@ -57,6 +57,9 @@ pub struct RolloutDocument {
     pub waves: Vec<Wave>,
     /// Whether nobody is to begin any more.
     pub halted: bool,
+    /// Since when; older documents do not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub halted_at: Option<Timestamp>,
 }
 
 /// From when a share of the devices may begin.
@@ -120,6 +123,32 @@ impl RolloutDocument {
             return wrong("waves are not ascending shares of at most 10,000 ten-thousandths");
         }
         Ok(())
+    }
+
+    /// Has nobody begin any more from `now` on.
+    pub fn halt(&mut self, now: Timestamp) {
+        if !self.halted {
+            (self.halted, self.halted_at) = (true, Some(now));
+        }
+    }
+
+    /// Lets it go on at `now`: the waves that had not begun at the halt begin later by its length, which is returned
+    /// where there are any and it is known.
+    ///
+    /// # Errors
+    /// A wave would begin after the last moment that there is.
+    pub fn resume(&mut self, now: Timestamp) -> Result<Option<SignedDuration>, BadDocument> {
+        let halted_at = self.halted_at.take().filter(|_| self.halted);
+        self.halted = false;
+        let Some(since) = halted_at.filter(|since| *since < now) else { return Ok(None) };
+        let length = now.duration_since(since);
+        let mut later = None;
+        for wave in self.waves.iter_mut().filter(|wave| wave.not_before > since) {
+            wave.not_before = (wave.not_before.checked_add(length))
+                .map_err(|error| BadDocument::Wrong(error.to_string()))?;
+            later = Some(length);
+        }
+        Ok(later)
     }
 
     /// What it says to `device` at `now`.

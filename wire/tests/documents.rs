@@ -96,6 +96,42 @@ fn a_rollout_of_schema_1_is_read_and_gives_every_device_its_turn() {
 }
 
 #[test]
+fn a_resumed_rollout_has_its_later_waves_wait_as_long_as_it_was_halted() {
+    let rollout = RolloutDocument::parse(ROLLOUT.as_bytes()).unwrap();
+    let at = |text: &str| -> jiff::Timestamp { text.parse().unwrap() };
+    let waves = |rollout: &RolloutDocument| -> Vec<String> {
+        rollout.waves.iter().map(|wave| wave.not_before.to_string()).collect()
+    };
+    let (first, second, third) =
+        ("2026-11-24T12:00:00Z", "2026-11-24T18:00:00Z", "2026-11-25T00:00:00Z");
+    let mut halted = rollout.clone();
+    halted.halt(at("2026-11-24T13:00:00Z"));
+    halted.halt(at("2026-11-26T13:00:00Z"));
+    let bytes = serde_json::to_vec(&halted).unwrap();
+    let mut resumed = RolloutDocument::parse(&bytes).unwrap();
+    assert_eq!((&resumed, waves(&resumed)), (&halted, waves(&rollout)));
+    let later = resumed.resume(at("2026-11-27T14:00:00Z")).unwrap();
+    assert_eq!(later.map(|length| length.as_hours()), Some(73));
+    assert_eq!(waves(&resumed), [first, "2026-11-27T19:00:00Z", "2026-11-28T01:00:00Z"]);
+    assert_eq!(serde_json::to_value(&resumed).unwrap().get("halted_at"), None);
+
+    // After the last wave, by a clock that went back, and of a document that does not say when: they stay.
+    for (since, now) in [
+        (Some("2026-11-25T13:00:00Z"), "2026-11-27T13:00:00Z"),
+        (Some("2026-11-24T13:00:00Z"), "2026-11-24T11:00:00Z"),
+        (None, "2026-11-27T13:00:00Z"),
+    ] {
+        let halted_at = since.map(at);
+        let mut resumed = RolloutDocument { halted: true, halted_at, ..rollout.clone() };
+        assert_eq!(resumed.resume(at(now)).unwrap(), None, "{since:?}");
+        assert_eq!(
+            (resumed.halted, waves(&resumed)),
+            (false, [first, second, third].map(String::from).to_vec())
+        );
+    }
+}
+
+#[test]
 fn buckets_are_even_and_another_release_has_other_canaries() {
     let (one, two) = (Digest::of(b"1"), Digest::of(b"2"));
     let names: Vec<String> = (0..10_000).map(|n| format!("device-{n}")).collect();
