@@ -10,7 +10,7 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use sha2::{Digest as _, Sha256};
 use wire::release::{CHUNK_BYTES, DOCUMENT_BYTES_MAX, FILES_MAX, SCHEMA};
-use wire::topic::is_name;
+use wire::topic::{BadName, is_name};
 use wire::{Digest, ReleaseDocument, ReleaseFile, Terms};
 
 use crate::files;
@@ -106,6 +106,7 @@ impl Publish {
             );
         }
         ReleaseDocument::parse(&bytes).context("no device would take this release")?;
+        let before = repository.timestamp.version;
         let mut new = Vec::new();
         let mut place = || -> Result<()> {
             self.copy(&repository, &release, &mut new)?;
@@ -121,8 +122,10 @@ impl Publish {
             repository.commit(&keys, Changed { targets: true, rollout: false }, false)
         };
         if let Err(error) = place() {
-            // Nobody was told of them: they only fill the disk.
-            new.iter().for_each(|path| drop(std::fs::remove_file(path)));
+            // What nobody was told of only fills the disk.
+            if !repository.shows_since(before) {
+                new.iter().for_each(|path| drop(std::fs::remove_file(path)));
+            }
             return Err(error);
         }
         say(&format!(
@@ -318,7 +321,7 @@ fn name(folder: &Path) -> Result<(String, String)> {
     let key = |key: &str| -> Result<String> {
         let found = card.get(key).and_then(toml::Value::as_str).unwrap_or_default();
         if !is_name(found) {
-            bail!("`{}`: {key} {}", path.display(), wire::topic::BadName(found.to_owned()));
+            bail!("`{}`: {key} {}", path.display(), BadName(found.to_owned()));
         }
         Ok(found.to_owned())
     };
@@ -335,8 +338,12 @@ fn walk(folder: &Path, below: &Path, depth: usize, paths: &mut Vec<String>) -> R
         let path = below.join(entry.file_name());
         let kind = entry.file_type()?;
         let shown = folder.join(&path);
-        if entry.file_name().to_string_lossy().starts_with('.') {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if name.starts_with('.') {
             continue;
+        }
+        if !is_name(&name) {
+            bail!("no device would take `{}`: {}", shown.display(), BadName(name));
         }
         if kind.is_dir() && depth < DEPTH_MAX {
             walk(folder, &path, depth + 1, paths)?;

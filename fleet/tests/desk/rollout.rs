@@ -1,4 +1,4 @@
-//! A release in waves that is halted and resumed.
+//! A release in waves that is halted and resumed, and a folder that cannot be one.
 
 use std::os::unix::fs::PermissionsExt;
 
@@ -46,4 +46,13 @@ fn a_halt_says_since_when_and_a_resume_what_it_moved() {
     let wave = |rollout: &Value, at: usize| rollout["waves"][at]["not_before"].clone();
     assert_eq!(wave(&after, 0), wave(&before, 0));
     assert_ne!(wave(&after, 1), wave(&before, 1));
+}
+
+#[test]
+fn a_file_whose_name_no_device_would_take_is_called_so() {
+    let desk = desk();
+    desk.write("model/a picture.png", "");
+    let (code, said) = desk.run("publish repo model --keys keys --vedette ./agent");
+    let why = "no device would take `model/a picture.png`: `a picture.png` is not a name";
+    assert!(code == 1 && said.contains(why), "{said}");
 }
