@@ -12,6 +12,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use sigstore_tuf::transport::FetchFuture;
@@ -26,6 +27,9 @@ use crate::disk;
 
 /// Documents that are kept, to ask for them once: a rollout and a release for each of some models.
 const DOCUMENTS_MAX: usize = 64;
+
+/// Longest time for one document: the largest, over the slowest link that can be configured.
+const DOCUMENT_TIME: Duration = Duration::from_secs(180);
 
 /// Why the repository's word is not taken. What runs goes on.
 #[derive(Debug, thiserror::Error)]
@@ -331,21 +335,38 @@ impl View<'_> {
             return Err(TrustError::Endless(format!("`{name}` has {length} bytes, at most {max}")));
         }
         let file = format!("{digest}.{name}");
-        let mut body =
-            self.transport.target(&file, 0, None).await.map_err(TrustError::Transport)?;
-        let mut bytes = Vec::new();
-        while let Some(piece) = body.pieces.next().await.map_err(TrustError::Transport)? {
-            bytes.extend_from_slice(&piece);
-            if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > length {
-                return Err(TrustError::Endless(format!("`{file}` has more than {length} bytes")));
-            }
-        }
+        let bytes = document(self.transport.as_ref(), &file, length).await?;
         if Digest::of(&bytes) != digest {
             return Err(TrustError::Mixed(format!("`{file}` is not what was signed")));
         }
         self.trust.keep(&kept, &bytes).map_err(TrustError::Store)?;
         Ok(bytes)
     }
+}
+
+/// The bytes of the target `file`, at most `length` of them and within [`DOCUMENT_TIME`], however it drips.
+async fn document(
+    transport: &dyn Transport,
+    file: &str,
+    length: u64,
+) -> Result<Vec<u8>, TrustError> {
+    let mut bytes = Vec::new();
+    let whole = async {
+        let mut body = transport.target(file, 0, None).await.map_err(TrustError::Transport)?;
+        while let Some(piece) = body.pieces.next().await.map_err(TrustError::Transport)? {
+            bytes.extend_from_slice(&piece);
+            if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > length {
+                return Err(TrustError::Endless(format!("`{file}` has more than {length} bytes")));
+            }
+        }
+        Ok(())
+    };
+    let ended = tokio::time::timeout(DOCUMENT_TIME, whole).await;
+    ended.unwrap_or_else(|_| {
+        let (url, within) = (file.to_owned(), DOCUMENT_TIME);
+        Err(TrustError::Transport(TransportError::Stalled { url, bytes: 0, within }))
+    })?;
+    Ok(bytes)
 }
 
 impl Trust {
@@ -453,5 +474,48 @@ impl MetadataStore for Kept {
 
     fn store(&self, name: &str, bytes: &[u8]) -> Result<(), TufError> {
         self.0.store(name, bytes).map_err(|error| TufError::io(format!("writing {name}"), error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::super::transport::{Body, Coming, Pieces};
+    use super::*;
+
+    /// A server that gives a byte every ten seconds: never so late that it would be a silence.
+    #[derive(Debug)]
+    struct Drip;
+
+    impl Transport for Drip {
+        fn metadata<'a>(&'a self, _: &'a str, _: u64) -> Coming<'a, Option<Vec<u8>>> {
+            Box::pin(async { Ok(None) })
+        }
+
+        fn target<'a>(&'a self, _: &'a str, _: u64, _: Option<&'a str>) -> Coming<'a, Body> {
+            Box::pin(async { Ok(Body { offset: 0, etag: None, pieces: Box::new(Self) }) })
+        }
+
+        fn address(&self) -> String {
+            "a drip".to_owned()
+        }
+    }
+
+    impl Pieces for Drip {
+        fn next(&mut self) -> Coming<'_, Option<Bytes>> {
+            Box::pin(async {
+                tokio::time::sleep(Duration::from_secs(10)).await;
+                Ok(Some(Bytes::from_static(b"x")))
+            })
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_document_that_drips_does_not_hold_the_trust_for_long() {
+        let began = tokio::time::Instant::now();
+        let dripped = document(&Drip, "x", 1 << 20).await;
+        assert!(matches!(dripped, Err(TrustError::Transport(TransportError::Stalled { .. }))));
+        assert_eq!(began.elapsed(), DOCUMENT_TIME);
     }
 }
