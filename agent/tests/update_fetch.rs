@@ -343,3 +343,23 @@ fn a_mark_whose_data_is_gone_does_not_speak_for_what_comes_after_it() {
     assert_eq!(blobs.partial(&release).unwrap().offset(), 0);
     assert_eq!(blobs.progress(&release), 0);
 }
+
+#[test]
+fn two_who_want_the_same_file_fetch_it_once() {
+    let (bytes, release) = file();
+    let dir = tempfile::tempdir().unwrap();
+    let blobs = Blobs::open(dir.path()).unwrap();
+    let server =
+        serve(bytes.clone(), |_, asked, file, to| well(to, asked, file, "\"a\"", usize::MAX));
+    let transport = Http::new(&server.url, &LinkSettings::default()).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let (one, other) = runtime.block_on(async {
+        tokio::join!(
+            fetch(&transport, &release, &blobs, None, &|_| {}),
+            fetch(&transport, &release, &blobs, None, &|_| {})
+        )
+    });
+    assert!(one.is_ok() && other.is_ok(), "{one:?} {other:?}");
+    assert_eq!(server.requests.load(Ordering::SeqCst), 1);
+    assert!(std::fs::read(blobs.path(&release.sha256)).unwrap() == *bytes);
+}

@@ -8,12 +8,14 @@
 //! **Invariant:** no byte of a release is used before it is verified: [`Blobs::path`] is only for those that
 //! [`Partial::finish`] put there, and that takes a file whose every chunk was accepted by [`Partial::accept`].
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, Weak};
 
+use tokio::sync::OwnedMutexGuard;
 use wire::release::CHUNK_BYTES;
 use wire::{Digest, ReleaseFile};
 
@@ -27,7 +29,11 @@ const MARK_BYTES_MAX: u64 = 32;
 pub struct Blobs {
     blobs: PathBuf,
     partial: PathBuf,
+    turns: Arc<std::sync::Mutex<Turns>>,
 }
+
+/// Whose turn it is to fetch each blob that somebody fetches.
+type Turns = BTreeMap<Digest, Weak<tokio::sync::Mutex<()>>>;
 
 impl Blobs {
     /// The blobs in the state directory `dir`.
@@ -45,7 +51,7 @@ impl Blobs {
     /// Those in `dir`, to be looked at only.
     #[must_use]
     pub fn at(dir: &Path) -> Self {
-        Self { blobs: dir.join("blobs"), partial: dir.join("partial") }
+        Self { blobs: dir.join("blobs"), partial: dir.join("partial"), turns: Arc::default() }
     }
 
     /// Where whole blobs lie.
@@ -58,6 +64,20 @@ impl Blobs {
     #[must_use]
     pub fn path(&self, digest: &Digest) -> PathBuf {
         self.blobs.join(digest.to_string())
+    }
+
+    /// Waits until nobody else fetches the blob of `digest`: two at once would write one partial file.
+    pub(super) async fn turn(&self, digest: &Digest) -> OwnedMutexGuard<()> {
+        let turn = {
+            let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+            turns.retain(|_, turn| turn.strong_count() > 0);
+            turns.get(digest).and_then(Weak::upgrade).unwrap_or_else(|| {
+                let turn = Arc::default();
+                turns.insert(*digest, Arc::downgrade(&turn));
+                turn
+            })
+        };
+        turn.lock_owned().await
     }
 
     /// Whether the file is here, whole.

@@ -64,7 +64,7 @@ pub enum FetchError {
     },
 }
 
-/// Fetches `file` into `blobs`; nothing is done where it is there already.
+/// Fetches `file` into `blobs`; nothing is done where it is there already, and who fetches the same file waits.
 ///
 /// `progress` is told the file's verified bytes. `bytes_s` is the most that comes in a second.
 ///
@@ -77,6 +77,7 @@ pub async fn fetch(
     bytes_s: Option<u64>,
     progress: &(dyn Fn(u64) + Sync),
 ) -> Result<(), FetchError> {
+    let _turn = blobs.turn(&file.sha256).await;
     if blobs.has(file) {
         progress(file.length);
         return Ok(());
