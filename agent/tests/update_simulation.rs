@@ -46,6 +46,8 @@ enum Nature {
     SlowOnTrial,
     /// Every load ends the process.
     Crashes,
+    /// Passes its trial, and ends the process as soon as it is to speak.
+    CrashesAtOnce,
     /// Passes its trial, and ends the process in probation.
     CrashesLater,
 }
@@ -152,6 +154,10 @@ impl Device {
                 _ if self.luck.one_in(20) => plain(Event::Halted),
                 _ => plain(Event::Passed),
             },
+            Action::Commit if nature == Nature::CrashesAtOnce => {
+                self.load();
+                Err(Died)
+            }
             Action::Commit => plain(Event::Committed),
             Action::Watch => {
                 if nature == Nature::CrashesLater {
@@ -228,6 +234,7 @@ fn walk(seed: u64, loud: bool, tally: &mut Tally) {
         Nature::FailsGolden,
         Nature::SlowOnTrial,
         Nature::Crashes,
+        Nature::CrashesAtOnce,
         Nature::CrashesLater,
     ];
     let mut device = Device {
@@ -243,7 +250,7 @@ fn walk(seed: u64, loud: bool, tally: &mut Tally) {
         loud,
     };
     for counter in 1..=RELEASES {
-        let nature = natures[usize::try_from(luck.next() % 6).unwrap()];
+        let nature = natures[usize::try_from(luck.next() % 7).unwrap()];
         device.natures.insert(counter, nature);
         let minimum = if luck.one_in(5) { counter.saturating_sub(1) } else { 0 };
         let cuts_before = device.cuts;

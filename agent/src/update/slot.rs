@@ -111,7 +111,8 @@ impl SlotRecord {
         let event = next.note(happened)?;
         let (phase, action) = step(self.phase, event)?;
         next.phase = phase;
-        if phase == Phase::Rehearsing || (phase == Phase::Probation && event == Event::Restarted) {
+        let speaks = matches!(phase, Phase::Committing | Phase::Probation);
+        if phase == Phase::Rehearsing || (speaks && event == Event::Restarted) {
             // Before the model is loaded: a crash, a hang or a power cut counts.
             if let Some(offered) = &mut next.offered {
                 offered.tries_left = offered.tries_left.saturating_sub(1);
@@ -312,6 +313,18 @@ mod tests {
         );
         let lucky = walked(twice.clone(), &[Happened::Plain(Event::Rehearsed)]);
         assert_eq!(lucky.phase, Phase::Trialing);
+        let dead = walked(twice, &[Happened::Restarted]);
+        assert_eq!((dead.phase, good(&dead)), (Phase::RollingBack, None));
+    }
+
+    #[test]
+    fn a_death_while_it_is_committed_costs_a_try() {
+        let committing = walked(SlotRecord::new("s"), &installed(1, 0)[..5]);
+        let twice = walked(committing, &[Happened::Restarted, Happened::Restarted]);
+        assert_eq!(
+            (twice.phase, twice.offered.as_ref().unwrap().tries_left),
+            (Phase::Committing, 0)
+        );
         let dead = walked(twice, &[Happened::Restarted]);
         assert_eq!((dead.phase, good(&dead)), (Phase::RollingBack, None));
     }
