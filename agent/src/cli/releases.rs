@@ -29,7 +29,7 @@ pub(super) struct Status {
     json: bool,
 }
 
-/// Goes back to the release before.
+/// Goes back to the release before, and leaves one that is under way.
 #[derive(Debug, Args)]
 pub(super) struct Rollback {
     #[command(flatten)]
@@ -56,7 +56,7 @@ enum What {
         #[command(flatten)]
         config: ConfigArgs,
     },
-    /// Have the running daemon take a release from a bundle, and wait until it is committed or refused
+    /// Have the running daemon take a release from a bundle, and wait until it is committed; fails where it is not
     Install {
         #[command(flatten)]
         config: ConfigArgs,
@@ -248,17 +248,10 @@ impl Rollback {
                 return failed(&format!("which model? Those that take releases: {names}"));
             }
         };
-        let gone = Store::open(&config.state_dir).and_then(|store| {
-            let before = store.load(slot)?;
-            let version = before.previous.as_ref().map(|one| one.release.version.clone());
-            let unwanted = self.to.is_some() && self.to != version;
-            if unwanted || before.good.is_none() || before.way_back().is_none() {
-                return Ok(None);
-            }
-            update::go_back(&store, slot).map(Some)
-        });
+        let gone = Store::open(&config.state_dir)
+            .and_then(|store| update::go_back(&store, slot, self.to.as_deref()));
         match gone {
-            Ok(Some(record)) => {
+            Ok(Ok(record)) => {
                 let now = record.good.map_or_else(
                     || "the configured folder".to_owned(),
                     |good| good.release.version,
@@ -266,9 +259,7 @@ impl Rollback {
                 say(&format!("{slot}: back to {now}, from the next start on"));
                 exit::OK
             }
-            Ok(None) => failed(&format!(
-                "{slot}: there is no such way back; `vedette status` shows what there is"
-            )),
+            Ok(Err(why)) => failed(&format!("{slot}: {why}")),
             Err(error) => {
                 complain(&report::chain(&error));
                 exit::STATE

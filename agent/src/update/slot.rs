@@ -36,6 +36,9 @@ pub struct Offered {
     pub steps: u32,
     /// Whether it was committed.
     pub committed: bool,
+    /// Whether the owner of the device brought it: then the fleet's operator does not take it back.
+    #[serde(default)]
+    pub by_hand: bool,
     /// Where and why it failed.
     pub failed: Option<(Phase, String)>,
 }
@@ -63,11 +66,22 @@ pub struct SlotRecord {
     pub min_counter: u64,
 }
 
+/// What the owner's order to go back comes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// The one before returns, and what is under way is left for it.
+    GoBack,
+    /// What is under way is left, and what is installed stays.
+    Leave,
+}
+
 /// An event, with what is to be known of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Happened {
     /// A release is to be taken.
     Offered(Installed),
+    /// One that the owner brought.
+    Brought(Installed),
     /// The release did not do well.
     Failed(String),
     /// The daemon began anew.
@@ -102,6 +116,48 @@ impl SlotRecord {
         (self.returnable && counter >= self.min_counter).then_some(counter)
     }
 
+    /// Whether what is under way may still be left as if it had never been offered.
+    #[must_use]
+    pub fn may_be_left(&self) -> bool {
+        matches!(self.phase, Phase::Fetching | Phase::Staging | Phase::Rehearsing | Phase::Trialing)
+    }
+
+    /// What the owner's order to go back comes to; `to` is the version that is wanted, `None` whatever it is.
+    ///
+    /// # Errors
+    /// There is no such way, in words.
+    pub fn order(&self, to: Option<&str>) -> Result<Order, String> {
+        let installed = self.good.as_ref().map(|good| good.release.version.as_str());
+        match self.back_to(to) {
+            Ok(()) => Ok(Order::GoBack),
+            Err(_) if self.may_be_left() && (to.is_none() || to == installed) => Ok(Order::Leave),
+            Err(why) => Err(why),
+        }
+    }
+
+    fn back_to(&self, to: Option<&str>) -> Result<(), String> {
+        let Some(good) = &self.good else {
+            return Err("it runs the configured folder: there is nothing before it".to_owned());
+        };
+        let before = self.previous.as_ref();
+        let version = before.map_or("the configured folder", |before| &before.release.version);
+        if !self.returnable {
+            return Err("what was before is gone: only one release is kept".to_owned());
+        }
+        if self.way_back().is_none() {
+            return Err(format!(
+                "{} does not allow to return to {version}: it is below the signed minimum {}",
+                good.release.version, self.min_counter
+            ));
+        }
+        match to {
+            Some(to) if to != version => {
+                Err(format!("there is no version {to} to go back to; there is {version}"))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// The record after `happened`, and what is then to be done.
     ///
     /// # Errors
@@ -132,13 +188,14 @@ impl SlotRecord {
     /// What `happened` is to the machine, with its words kept.
     fn note(&mut self, happened: Happened) -> Result<Event, Unexpected> {
         let phase = self.phase;
+        let by_hand = matches!(happened, Happened::Brought(_));
+        let begun = |installed, tries_left, committed| {
+            Some(Offered { installed, tries_left, steps: 0, committed, by_hand, failed: None })
+        };
         let event = match happened {
-            Happened::Offered(installed) => {
+            Happened::Offered(installed) | Happened::Brought(installed) => {
                 if phase == Phase::Idle {
-                    let (tries_left, steps) = (TRIES, 0);
-                    let failed = None;
-                    self.offered =
-                        Some(Offered { installed, tries_left, steps, committed: false, failed });
+                    self.offered = begun(installed, TRIES, false);
                 }
                 Event::Offered
             }
@@ -151,10 +208,7 @@ impl SlotRecord {
                     let Some(installed) = self.good.clone() else {
                         return Err(Unexpected(phase, Event::Ordered));
                     };
-                    let (tries_left, steps) = (0, 0);
-                    let failed = None;
-                    self.offered =
-                        Some(Offered { installed, tries_left, steps, committed: true, failed });
+                    self.offered = begun(installed, 0, true);
                 }
                 self.fail("the owner of the device went back".to_owned());
                 Event::Ordered
@@ -327,6 +381,34 @@ mod tests {
         );
         let dead = walked(twice, &[Happened::Restarted]);
         assert_eq!((dead.phase, good(&dead)), (Phase::RollingBack, None));
+    }
+
+    #[test]
+    fn an_order_goes_back_or_leaves_what_is_under_way() {
+        let fresh = walked(SlotRecord::new("s"), &installed(1, 0)[..1]);
+        let second = walked(walked(SlotRecord::new("s"), &installed(1, 0)), &installed(2, 0));
+        let third = walked(second.clone(), &installed(3, 0)[..2]);
+        let nothing = Err(Some("there is nothing before it"));
+        let no_such = Err(Some("there is 1.0.0"));
+        for (record, to, wanted) in [
+            (&SlotRecord::new("s"), None, nothing),
+            (&fresh, None, Ok(Order::Leave)),
+            (&fresh, Some("1.0.0"), nothing),
+            (&second, None, Ok(Order::GoBack)),
+            (&second, Some("2.0.0"), no_such),
+            (&third, None, Ok(Order::GoBack)),
+            (&third, Some("1.0.0"), Ok(Order::GoBack)),
+            (&third, Some("2.0.0"), Ok(Order::Leave)),
+            (&third, Some("3.0.0"), no_such),
+        ] {
+            let order = record.order(to);
+            let said = order.map_err(|why| {
+                [nothing, no_such]
+                    .into_iter()
+                    .find_map(|one| one.err().flatten().filter(|part| why.ends_with(part)))
+            });
+            assert_eq!(said, wanted, "{:?} to {to:?}", record.phase);
+        }
     }
 
     #[test]
