@@ -9,6 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use wire::{Digest, ReleaseDocument};
 
 use super::transport::{Body, Coming, Pieces, Transport, TransportError};
 
@@ -51,6 +52,17 @@ impl Bundle {
             return Err(invalid("it is no bundle: it has no `metadata/timestamp.json`".to_owned()));
         }
         Ok(Self { address: path.display().to_string(), file: Arc::new(file), entries })
+    }
+
+    /// Whether it has all of the release `document`, whose digest is `release`.
+    #[must_use]
+    pub fn brings(&self, release: &Digest, document: &ReleaseDocument) -> bool {
+        let has = |digest: &Digest, name: String, length: Option<u64>| {
+            let found = self.entries.get(&format!("targets/{digest}.{name}"));
+            found.is_some_and(|(_, found)| length.is_none_or(|length| *found == length))
+        };
+        has(release, ReleaseDocument::target(&document.model, &document.version), None)
+            && document.files.iter().all(|file| has(&file.sha256, file.target(), Some(file.length)))
     }
 }
 

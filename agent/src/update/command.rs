@@ -59,7 +59,31 @@ pub struct Answer {
 #[derive(Debug)]
 pub(super) struct Asked {
     pub(super) command: Command,
-    pub(super) reply: oneshot::Sender<Result<String, String>>,
+    pub(super) reply: oneshot::Sender<Said>,
+}
+
+impl Asked {
+    /// Answers. Who hung up meanwhile hears nothing.
+    pub(super) fn answer(self, said: impl Into<Said>) {
+        drop(self.reply.send(said.into()));
+    }
+}
+
+/// What one slot's worker says, in words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Said {
+    /// All went well.
+    Well(String),
+    /// It is not about this slot; whether it went well is for others to say.
+    Elsewhere(String),
+    /// It did not go well.
+    Failed(String),
+}
+
+impl From<Result<String, String>> for Said {
+    fn from(result: Result<String, String>) -> Self {
+        result.map_or_else(Self::Failed, Self::Well)
+    }
 }
 
 /// The way to the workers of the slots, by name.
@@ -67,7 +91,7 @@ pub(super) struct Asked {
 pub struct Desk {
     pub(super) workers: Vec<(String, mpsc::Sender<Asked>)>,
     pub(super) standings: Vec<(String, Last)>,
-    /// Why there are no workers: no release can be taken.
+    /// Why no release can be taken. The workers watch what is committed, and go back.
     pub(super) broken: Option<String>,
 }
 
@@ -87,7 +111,9 @@ impl Desk {
 
     /// Passes `command` on to whom it concerns, and waits for what comes of it.
     pub async fn ask(&self, command: &Command) -> Answer {
-        if let Some(why) = &self.broken {
+        if let Some(why) = &self.broken
+            && !matches!(command, Command::Rollback { .. })
+        {
             return Answer { ok: *command == Command::Trouble, lines: vec![why.clone()] };
         }
         if *command == Command::Trouble {
@@ -117,19 +143,25 @@ impl Desk {
             }
             _ => {}
         }
-        let mut answer = Answer { ok: true, lines: Vec::new() };
+        let (mut well, mut elsewhere, mut failed) = (0, 0, 0);
+        let mut lines = Vec::new();
         for (slot, worker) in whom {
             let (reply, replied) = oneshot::channel();
             let asked = Asked { command: command.clone(), reply };
+            let ending = || Said::Failed("the daemon is ending".to_owned());
             let said = match worker.send(asked).await {
-                Ok(()) => replied.await.unwrap_or_else(|_| Err("the daemon is ending".to_owned())),
-                Err(_) => Err("the daemon is ending".to_owned()),
+                Ok(()) => replied.await.unwrap_or_else(|_| ending()),
+                Err(_) => ending(),
             };
-            answer.ok &= said.is_ok();
-            let (Ok(line) | Err(line)) = said;
-            answer.lines.push(format!("{slot}: {line}"));
+            let (count, line) = match said {
+                Said::Well(line) => (&mut well, line),
+                Said::Elsewhere(line) => (&mut elsewhere, line),
+                Said::Failed(line) => (&mut failed, line),
+            };
+            *count += 1;
+            lines.push(format!("{slot}: {line}"));
         }
-        answer
+        Answer { ok: failed == 0 && (well > 0 || elsewhere == 0), lines }
     }
 }
 

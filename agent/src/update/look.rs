@@ -7,7 +7,8 @@ use wire::release::agent_version;
 use wire::{ReleaseDocument, ReleaseRef, Turn};
 
 use super::slot::{Installed, SlotRecord};
-use super::transport::Transport;
+use super::transport::{Transport, TransportError};
+use super::trust::TrustError;
 use super::worker::Shared;
 use crate::report;
 
@@ -15,6 +16,10 @@ use crate::report;
 pub(super) enum Found {
     /// Nothing to be taken, and why.
     Nothing(String),
+    /// Nothing is said there of this model, in words.
+    Elsewhere(String),
+    /// This version is installed already.
+    Installed(String),
     /// A release to be taken.
     Offer(Box<Offer>),
 }
@@ -26,26 +31,37 @@ pub(super) struct Offer {
     pub(super) bytes: Vec<u8>,
 }
 
-/// Looks for a release of `model` for the slot of `record`. `by_hand`: the owner brought it, whose turn it is now.
+/// Looks for a release of `model` for the slot of `record`, in the `bundle` that the owner brought, where there is one:
+/// then it is this device's turn.
 pub(super) async fn look(
     shared: &Shared,
     model: &str,
     record: &SlotRecord,
-    transport: Arc<dyn Transport>,
-    by_hand: bool,
+    bundle: Option<Arc<dyn Transport>>,
 ) -> Result<Found, String> {
     let now = Timestamp::now();
-    let trust = shared.trust.lock().await;
+    let source = shared.source.as_ref().map_err(Clone::clone)?;
+    let by_hand = bundle.is_some();
+    let transport = bundle.unwrap_or_else(|| source.transport.clone());
+    let trust = source.trust.lock().await;
     let mut view = trust.refresh(transport, now).await.map_err(|error| report::chain(&error))?;
     let group = &shared.settings.group;
-    let rollout = view.rollout(model, group).await.map_err(|error| report::chain(&error))?;
     let nothing = |why: String| Ok(Found::Nothing(why));
-    let Some(rollout) = rollout else {
-        return nothing(format!("no release of {model} is rolled out to group {group}"));
+    let rollout = match view.rollout(model, group).await {
+        Ok(Some(rollout)) => rollout,
+        Ok(None) => {
+            let why = format!("no release of {model} is rolled out to group {group}");
+            return Ok(Found::Elsewhere(why));
+        }
+        // A bundle has one release, and the metadata of all.
+        Err(TrustError::Transport(TransportError::Missing { .. })) if by_hand => {
+            return Ok(Found::Elsewhere(format!("it has no release of {model} for group {group}")));
+        }
+        Err(error) => return Err(report::chain(&error)),
     };
     let version = &rollout.version;
     if record.good.as_ref().is_some_and(|good| good.release.release == rollout.release) {
-        return nothing(format!("{version} is installed"));
+        return Ok(Found::Installed(version.clone()));
     }
     // A board that woke in 1970 is not before what it verified, and not before a rollout that it was shown began.
     let time = view.now().max(rollout.started);

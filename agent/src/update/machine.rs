@@ -29,7 +29,7 @@ pub enum Event {
     Restarted,
     /// The daemon began anew, and this was the last try.
     Exhausted,
-    /// The operator of the fleet took it back.
+    /// The operator of the fleet took it back, or the owner of the device does not want it.
     Halted,
     /// The owner of the device wants the one before.
     Ordered,

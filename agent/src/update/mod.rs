@@ -74,7 +74,8 @@ enum StartError {
 
 /// Starts a worker for each of `slots`, and the control socket in `state_dir`. The way to ask them.
 ///
-/// Where no release can be taken at all, [`Desk::broken`] says why, to the log and to whoever asks: what runs goes on.
+/// Where no release can be taken at all, [`Desk::broken`] says why, to the log and to whoever asks: what runs goes on,
+/// is watched where it was just committed, and can be left for the one before.
 pub fn start(
     settings: &UpdateSettings,
     device: &str,
@@ -84,17 +85,22 @@ pub fn start(
     said: &Arc<Said>,
     supervisor: &Supervisor,
 ) -> Desk {
-    let shared = match share(settings, device, state_dir, supervisor) {
-        Ok(shared) => shared,
-        Err(error) => {
-            let broken = report::chain(&error);
-            tracing::error!(error = broken, "no release is taken until this is mended");
-            let desk = Desk { broken: Some(broken), ..Default::default() };
-            serve(state_dir, desk.clone(), supervisor);
-            return desk;
-        }
-    };
-    let mut desk = Desk::default();
+    let source = source(settings, state_dir).map_err(|error| report::chain(&error));
+    let mut desk = Desk { broken: source.as_ref().err().cloned(), ..Default::default() };
+    if let Some(error) = &desk.broken {
+        tracing::error!(error, "no release is taken until this is mended");
+    }
+    let shared = Arc::new(worker::Shared {
+        settings: settings.clone(),
+        device: device.to_owned(),
+        boards: settings.boards.clone().unwrap_or_else(boards),
+        store: store::Store::at(state_dir),
+        blobs: blobs::Blobs::at(state_dir),
+        keeping: Mutex::default(),
+        source,
+        supervisor: supervisor.clone(),
+        stop: supervisor.stop().clone(),
+    });
     for (live, booted) in slots {
         let (ask, asked) = mpsc::channel(ASKED_MAX);
         desk.workers.push((live.slot.clone(), ask));
@@ -115,26 +121,14 @@ pub fn start(
     desk
 }
 
-/// What the workers of all slots share.
-fn share(
-    settings: &UpdateSettings,
-    device: &str,
-    state_dir: &Path,
-    supervisor: &Supervisor,
-) -> Result<Arc<worker::Shared>, StartError> {
+/// Where releases come from, with a place for their files.
+fn source(settings: &UpdateSettings, state_dir: &Path) -> Result<worker::Source, StartError> {
     let disk = |source| StartError::Disk { path: state_dir.display().to_string(), source };
     let trust = trust::Trust::open(&settings.root, &state_dir.join("tuf"), written());
     let transport = http::Http::new(&settings.url, &settings.link).map_err(StartError::Http)?;
-    Ok(Arc::new(worker::Shared {
-        settings: settings.clone(),
-        device: device.to_owned(),
-        boards: settings.boards.clone().unwrap_or_else(boards),
-        store: store::Store::at(state_dir),
-        blobs: blobs::Blobs::open(state_dir).map_err(disk)?,
-        trust: Mutex::new(trust.map_err(StartError::Trust)?),
-        transport: Arc::new(transport),
-        stop: supervisor.stop().clone(),
-    }))
+    blobs::Blobs::open(state_dir).map_err(disk)?;
+    let trust = Mutex::new(trust.map_err(StartError::Trust)?);
+    Ok(worker::Source { trust, transport: Arc::new(transport) })
 }
 
 /// Answers the control socket. Without it everything else goes on.

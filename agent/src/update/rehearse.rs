@@ -3,7 +3,7 @@
 //! The child is this program again, so that a crash, a hang or a hunger for memory costs an error message. What
 //! an accelerator builds of the model is built here, and found in the cache by the engine that then goes live.
 //!
-//! **Invariant:** the daemon never runs a model that fails its own golden samples (`tests/tests/update.rs`).
+//! **Invariant:** the daemon never runs a model that fails its own golden samples (`tests/tests/update/`).
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

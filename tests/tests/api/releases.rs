@@ -72,7 +72,9 @@ fn who_can_take_no_release_at_all_says_why() -> Result<()> {
     let broken = http::get(port, "/v1/status")?.json()?["releases_broken"].clone();
     ensure!(broken.as_str().is_some_and(|why| why.contains("root.json")), "{broken}");
     let refused = http::post(port, ROLLBACK, &[TOKEN], b"")?;
-    assert_eq!((refused.status, Value::from(refused.error()?)), (409, broken));
+    // To go back needs no trust.
+    assert_eq!(refused.status, 409);
+    ensure!(refused.error()?.contains("there is nothing before it"), "{}", refused.text());
     let metrics = http::get(port, "/metrics")?.text();
     ensure!(metrics.contains("vedette_releases_broken 1"), "{metrics}");
     assert_eq!(daemon.stop()?.code, Some(0));

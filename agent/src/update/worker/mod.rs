@@ -3,19 +3,22 @@
 mod answers;
 mod aside;
 mod on_frames;
+#[cfg(test)]
+mod tests;
 
+use std::ops::ControlFlow;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tokio::sync::{Mutex, Notify, OwnedMutexGuard, mpsc};
-use wire::{Digest, Phase, ReleaseDocument};
+use wire::{Digest, Phase, ReleaseDocument, ReleaseRef};
 
+use self::aside::Pauses;
 use super::blobs::Blobs;
 use super::boot::Booted;
-use super::bundle::Bundle;
 use super::clock::jittered;
-use super::command::{Asked, Command};
+use super::command::{Asked, Said};
 use super::live::Live;
 use super::look::{Found, Offer, look};
 use super::machine::{Action, Event};
@@ -26,8 +29,9 @@ use super::told::Told;
 use super::transport::Transport;
 use super::trust::Trust;
 use crate::pipeline::worker::Generation;
+use crate::report;
 use crate::stop::Stop;
-use crate::supervisor::Failure;
+use crate::supervisor::{Failure, Supervisor};
 
 /// How often progress is told.
 const TELL_EVERY: Duration = Duration::from_secs(5);
@@ -40,9 +44,19 @@ pub(super) struct Shared {
     pub(super) boards: Vec<String>,
     pub(super) store: Store,
     pub(super) blobs: Blobs,
+    /// Held by who changes what the store has of more than one slot.
+    pub(super) keeping: Mutex<()>,
+    /// Where releases come from, or why none can be taken.
+    pub(super) source: Result<Source, String>,
+    pub(super) supervisor: Supervisor,
+    pub(super) stop: Stop,
+}
+
+/// Where releases come from.
+#[derive(Debug)]
+pub(super) struct Source {
     pub(super) trust: Mutex<Trust>,
     pub(super) transport: Arc<dyn Transport>,
-    pub(super) stop: Stop,
 }
 
 /// Walks one slot.
@@ -66,6 +80,10 @@ pub(super) struct Worker {
     bundle: Option<Arc<dyn Transport>>,
     /// Who waits to hear what becomes of it.
     waiting: Vec<Asked>,
+    /// What is answered once nothing is under way any more.
+    next: Option<Asked>,
+    /// The release that is, or was last, under way.
+    last: Option<ReleaseRef>,
     check_error: Option<String>,
     progress: Arc<AtomicU64>,
     total_bytes: u64,
@@ -89,6 +107,7 @@ impl Worker {
         bell: Arc<Notify>,
     ) -> Self {
         let serving = booted.record.good.as_ref().map(|good| good.release.release);
+        let last = booted.record.offered.as_ref().map(|one| one.installed.release.clone());
         Self {
             current: live.first.clone(),
             shared,
@@ -103,6 +122,8 @@ impl Worker {
             previous: None,
             bundle: None,
             waiting: Vec::new(),
+            next: None,
+            last,
             check_error: None,
             progress: Arc::default(),
             total_bytes: 0,
@@ -110,30 +131,67 @@ impl Worker {
         }
     }
 
-    /// Works until told to stop. Called again after a failure, it goes on with what was pending.
+    /// Works until told to stop.
+    ///
+    /// A step that fails is waited with here and not with the supervisor, so that requests are answered meanwhile and an
+    /// operator's halt is heard.
     pub(super) async fn work(&mut self) -> Result<(), Failure> {
         self.tell();
         let mut first = true;
+        let (mut pauses, mut due) = (Pauses::new(), None);
         loop {
-            if let Some(action) = self.pending {
-                match self.act(action).await? {
-                    Some(happened) => self.happen(happened)?,
-                    None if self.shared.stop.said() => return self.leave(),
-                    None => {}
+            let Some(action) = self.pending else {
+                match self.wait(std::mem::take(&mut first)).await {
+                    Woken::Stop => return Ok(()),
+                    Woken::Look => drop(self.look(None).await),
+                    Woken::Asked(asked) => self.answer(asked).await,
                 }
                 continue;
-            }
-            match self.wait(std::mem::take(&mut first)).await {
-                Woken::Stop => return Ok(()),
-                Woken::Look => drop(self.look(None).await?),
-                Woken::Asked(asked) => self.answer(asked).await?,
+            };
+            let failure = match self.step(action, due.take()).await {
+                Ok(ControlFlow::Break(())) => return self.leave(),
+                Ok(ControlFlow::Continue(())) => {
+                    if std::mem::replace(&mut pauses, Pauses::new()).begun() {
+                        self.check_error = None;
+                        self.tell();
+                    }
+                    continue;
+                }
+                Err(failure) => report::chain(&failure),
+            };
+            match self.not_yet("a step of a release did not go well", failure, &mut pauses).await {
+                ControlFlow::Continue(()) => {}
+                ControlFlow::Break(None) => return self.leave(),
+                ControlFlow::Break(happened) => due = happened,
             }
         }
+    }
+
+    /// Does `action`, unless something is `due` that ends it, and writes down what came of it. Breaks where it is time
+    /// to stop.
+    async fn step(
+        &mut self,
+        action: Action,
+        due: Option<Happened>,
+    ) -> Result<ControlFlow<()>, Failure> {
+        let happened = match due {
+            Some(happened) => Some(happened),
+            None => self.act(action).await?,
+        };
+        match happened {
+            Some(happened) => self.happen(happened)?,
+            None if self.shared.stop.said() => return Ok(ControlFlow::Break(())),
+            None => {}
+        }
+        Ok(ControlFlow::Continue(()))
     }
 
     /// Waits for a reason to look for releases. The first one comes soon: a device that was off for long has
     /// something to catch up with; with jitter, as a thousand of them were off together.
     async fn wait(&mut self, first: bool) -> Woken {
+        if let Some(asked) = self.next.take() {
+            return Woken::Asked(asked);
+        }
         let poll = self.shared.settings.poll;
         let pause =
             if first { jittered(poll.min(Duration::from_secs(10))) } else { jittered(poll) };
@@ -145,76 +203,11 @@ impl Worker {
         }
     }
 
-    /// Does what the owner asks, or says why not.
-    async fn answer(&mut self, asked: Asked) -> Result<(), Failure> {
-        match asked.command.clone() {
-            Command::Check => {
-                let said = self.look(None).await?;
-                drop(asked.reply.send(said));
-            }
-            // The desk knows by itself.
-            Command::Trouble => drop(asked.reply.send(Ok(String::new()))),
-            Command::Install { bundle } => match Bundle::open(&bundle) {
-                Ok(opened) => match self.look(Some(Arc::new(opened))).await? {
-                    Ok(_) if self.pending.is_some() => self.waiting.push(asked),
-                    said => drop(asked.reply.send(said)),
-                },
-                Err(error) => {
-                    let message = format!("cannot use the bundle `{}`: {error}", bundle.display());
-                    drop(asked.reply.send(Err(message)));
-                }
-            },
-            Command::Rollback { to, .. } => match self.way_back(to.as_deref()) {
-                Ok(()) => {
-                    self.waiting.push(asked);
-                    self.happen(Happened::Ordered)?;
-                }
-                Err(why) => drop(asked.reply.send(Err(why))),
-            },
-        }
-        Ok(())
-    }
-
-    /// Whether the owner may go back to `to`.
-    fn way_back(&self, to: Option<&str>) -> Result<(), String> {
-        let record = &self.record;
-        let Some(good) = &record.good else {
-            return Err("it runs the configured folder: there is nothing before it".to_owned());
-        };
-        let before = record.previous.as_ref();
-        let version = before.map_or("the configured folder", |before| &before.release.version);
-        if !record.returnable {
-            return Err("what was before is gone: only one release is kept".to_owned());
-        }
-        if record.way_back().is_none() {
-            return Err(format!(
-                "{} does not allow to return to {version}: it is below the signed minimum {}",
-                good.release.version, record.min_counter
-            ));
-        }
-        match to {
-            Some(to) if to != version => {
-                Err(format!("there is no version {to} to go back to; there is {version}"))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// Looks for a release. What was found, or what went wrong, in words.
-    async fn look(
-        &mut self,
-        bundle: Option<Arc<dyn Transport>>,
-    ) -> Result<Result<String, String>, Failure> {
-        let transport = bundle.clone().unwrap_or_else(|| self.shared.transport.clone());
-        let found = look(&self.shared, &self.live.model, &self.record, transport, bundle.is_some());
-        let (said, offer) = match found.await {
-            Ok(Found::Nothing(why)) => (Ok(why), None),
-            Ok(Found::Offer(offer)) => {
-                (Ok(format!("{} is offered", offer.installed.release.version)), Some(offer))
-            }
-            Err(why) => (Err(why), None),
-        };
-        let error = said.as_ref().err().cloned();
+    /// Looks for a release, in the repository or in a `bundle`. What was found, or what went wrong.
+    async fn look(&mut self, bundle: Option<Arc<dyn Transport>>) -> Said {
+        let by_hand = bundle.is_some();
+        let found = look(&self.shared, &self.live.model, &self.record, bundle.clone()).await;
+        let error = found.as_ref().err().cloned();
         if error != self.check_error {
             if let Some(error) = &error {
                 tracing::warn!(slot = self.live.slot, error, "no release is taken");
@@ -222,15 +215,43 @@ impl Worker {
             self.check_error = error;
             self.tell();
         }
-        if let Some(offer) = offer {
-            let Offer { installed, document, bytes } = *offer;
-            let kept = self.shared.store.keep_document(&installed.release.release, &bytes);
-            kept.map_err(|error| Failure::retry("cannot keep a release", error))?;
-            self.bundle = bundle;
-            self.total_bytes = document.bytes();
-            self.happen(Happened::Offered(installed))?;
+        match found {
+            Ok(Found::Offer(offer)) => self.take(*offer, bundle).await,
+            Ok(Found::Installed(version)) => Said::Well(format!("{version} is installed")),
+            // Who brings a release wants it installed.
+            Ok(Found::Nothing(why)) if by_hand => Said::Failed(why),
+            Ok(Found::Elsewhere(why)) if by_hand => Said::Elsewhere(why),
+            Ok(Found::Nothing(why) | Found::Elsewhere(why)) => Said::Well(why),
+            Err(why) => Said::Failed(why),
         }
-        Ok(said)
+    }
+
+    /// Begins with a release that is offered.
+    async fn take(&mut self, offer: Offer, bundle: Option<Arc<dyn Transport>>) -> Said {
+        let Offer { installed, document, bytes } = offer;
+        let (digest, version) = (installed.release.release, installed.release.version.clone());
+        let shared = self.shared.clone();
+        // Another slot that cleans up must not find the document before the record that needs it.
+        let _held = shared.keeping.lock().await;
+        let happened = match bundle {
+            Some(_) => Happened::Brought(installed),
+            None => Happened::Offered(installed),
+        };
+        let kept = shared.store.keep_document(&digest, &bytes);
+        let kept = kept.map_err(|error| Failure::retry("cannot keep a release", error));
+        let before = std::mem::replace(&mut self.total_bytes, document.bytes());
+        match kept.and_then(|()| self.happen(happened)) {
+            Ok(()) => {
+                self.bundle = bundle;
+                Said::Well(format!("{version} is offered"))
+            }
+            Err(failure) => {
+                self.total_bytes = before;
+                let error = report::chain(&failure);
+                tracing::warn!(slot = self.live.slot, error, "no release is taken");
+                Said::Failed(error)
+            }
+        }
     }
 
     /// Writes the next step down.
@@ -240,8 +261,15 @@ impl Worker {
             Ok(walked) => walked,
             Err(error) => return Err(Failure::retry("a bug in vedette", error)),
         };
-        let saved = self.shared.store.save(&next);
-        saved.map_err(|error| Failure::retry("cannot write down where a release stands", error))?;
+        if let Err(error) = self.shared.store.save(&next) {
+            let failure = Failure::retry("cannot write down where a release stands", error);
+            self.waiting.extend(self.next.take());
+            self.reply(&Err(report::chain(&failure)));
+            return Err(failure);
+        }
+        if let Some(offered) = &next.offered {
+            self.last = Some(offered.installed.release.clone());
+        }
         let reason = next.offered.as_ref().and_then(|offered| offered.failed.as_ref());
         let reason = reason.map(|(_, reason)| reason.clone());
         (self.record, self.pending) = (next, Some(action));
@@ -269,6 +297,7 @@ impl Worker {
             }
             Action::Refuse => {
                 if let Some(refusal) = &self.record.refused {
+                    let _held = self.shared.keeping.lock().await;
                     let refused = self.shared.store.refuse(refusal);
                     refused.map_err(|error| Failure::retry("cannot refuse a release", error))?;
                 }
@@ -276,7 +305,7 @@ impl Worker {
             }
             Action::Withdraw => plain(Event::Withdrawn),
             Action::Rest => {
-                self.rest();
+                self.rest().await;
                 Ok(None)
             }
         }
@@ -293,8 +322,12 @@ impl Worker {
             .map_err(|error| Failure::retry("a release's document is gone", error))
     }
 
-    /// Ends in order: a stop that somebody asked for is not the model's fault, and its try is given back.
+    /// Ends in order: a stop that somebody asked for is not the model's fault, and its try is given back. One for
+    /// something fatal may be.
     fn leave(&mut self) -> Result<(), Failure> {
+        if self.shared.supervisor.fatal().is_some() {
+            return Ok(());
+        }
         let loaded = matches!(
             self.record.phase,
             Phase::Rehearsing | Phase::Trialing | Phase::Committing | Phase::Probation

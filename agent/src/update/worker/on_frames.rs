@@ -1,5 +1,6 @@
 //! What a release does once it is on live frames: trial, commit, probation, and the way back.
 
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,7 +11,6 @@ use super::{Worker, blocking};
 use crate::pipeline::worker::Generation;
 use crate::report;
 use crate::supervisor::Failure;
-use crate::update::command::Command;
 use crate::update::judge::{self, Judgement};
 use crate::update::machine::Event;
 use crate::update::slot::Happened;
@@ -38,13 +38,19 @@ impl Worker {
                 () = self.shared.stop.heard() => return Ok(None),
                 () = tokio::time::sleep(JUDGE_EVERY) => {}
             }
-            self.busy();
+            if let Some(happened) = self.busy() {
+                return Ok(Some(happened));
+            }
             let (figures, speaks) = (trial.figures(), self.live.watched());
             let stands_by = self.live.stands_by;
             match judge::trial(&document.terms, &figures, &speaks, stands_by, began.elapsed()) {
                 Judgement::Wait => {}
                 Judgement::Fail(reason) => return failed(reason),
                 Judgement::Pass => {
+                    // The last moment at which an operator's halt is heard.
+                    if let ControlFlow::Break(ended) = self.still_wanted().await {
+                        return Ok(ended);
+                    }
                     tracing::info!(slot = self.live.slot, ?figures, ?speaks, "the trial went well");
                     drop(trial);
                     self.candidate = Some(opened);
@@ -53,8 +59,8 @@ impl Worker {
             }
             if looked.elapsed() > poll {
                 looked = Instant::now();
-                if self.bundle.is_none() && self.taken_back(&digest).await {
-                    return Ok(Some(Happened::Plain(Event::Halted)));
+                if let ControlFlow::Break(ended) = self.still_wanted().await {
+                    return Ok(ended);
                 }
             }
         }
@@ -79,33 +85,18 @@ impl Worker {
 
     pub(super) async fn watch(&mut self) -> Result<Option<Happened>, Failure> {
         let (_, document) = self.release()?;
-        let version = document.version.clone();
-        self.reply(|| {
-            Ok(format!("{version} is committed, and watched for {} s", document.terms.probation_s))
-        });
+        let version = &document.version;
+        let watched_s = document.terms.probation_s;
+        self.reply(&Ok(format!("{version} is committed, and watched for {watched_s} s")));
         self.live.watch();
         let began = Instant::now();
         loop {
             tokio::select! {
                 () = self.shared.stop.heard() => return Ok(None),
-                Some(asked) = self.asked.recv() => {
-                    // Judged after an answer too: who asks again and again must not keep it from ending.
-                    match &asked.command {
-                        Command::Rollback { to, .. } => match self.way_back(to.as_deref()) {
-                            Ok(()) => {
-                                self.waiting.push(asked);
-                                return Ok(Some(Happened::Ordered));
-                            }
-                            Err(why) => drop(asked.reply.send(Err(why))),
-                        },
-                        _ => {
-                            let line = format!(
-                                "{version} is in probation; nothing else is taken until it ends"
-                            );
-                            drop(asked.reply.send(Ok(line)));
-                        }
-                    }
-                }
+                // Judged after an answer too: who asks again and again must not keep it from ending.
+                Some(asked) = self.asked.recv() => if let Some(happened) = self.under_way(asked) {
+                    return Ok(Some(happened));
+                },
                 () = tokio::time::sleep(JUDGE_EVERY) => {}
             }
             match judge::probation(&document.terms, &self.live.watched(), began.elapsed()) {

@@ -1,5 +1,7 @@
 //! Releases: published by a real operator, pulled by a real daemon, tried, committed, refused, rolled back.
 
+mod by_hand;
+
 use anyhow::{Context as _, Result, ensure};
 use rustix::process::Signal;
 use tests::bench::{self, BRIGHTNESS};
