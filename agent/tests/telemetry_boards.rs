@@ -159,6 +159,26 @@ fn an_orin_nano_is_read_with_its_units() {
 }
 
 #[test]
+fn a_board_that_is_too_hot_for_a_hand_is_neither_slow_nor_near_the_point_where_it_gets_slow() {
+    let zone = "sys/class/thermal/thermal_zone0";
+    let files = boards::orin_nano().file(&format!("{zone}/temp"), "71500");
+    // The ninth cooling device: see the board's table.
+    let hot = files.file("sys/class/thermal/cooling_device8/cur_state", "1");
+    check(
+        &hot,
+        &[
+            ("/thermal/zones/cpu-thermal/passive_c", json!(99.0)),
+            ("/thermal/margin_c", json!(27.5)),
+            ("/throttle/active", json!(false)),
+            ("/throttle/reasons", json!([])),
+        ],
+    );
+    // A point at which something is cooled, too, counts.
+    let cooled = hot.cooled(0, &[("hot-surface-alert", "3"), ("cpufreq-cpu0", "3")]);
+    check(&cooled, &[("/thermal/zones/cpu-thermal/passive_c", json!(70.0))]);
+}
+
+#[test]
 fn an_orin_nx_and_an_agx_orin_are_read_with_their_units() {
     check(
         &boards::orin_nx(),

@@ -36,6 +36,8 @@ const PATTERNS: &[&str] = &[
     "sys/class/thermal/thermal_zone*/type",
     "sys/class/thermal/thermal_zone*/temp",
     "sys/class/thermal/thermal_zone*/trip_point_*",
+    "sys/class/thermal/thermal_zone*/cdev*_trip_point",
+    "sys/class/thermal/thermal_zone*/cdev*/type",
     "sys/class/thermal/cooling_device*/type",
     "sys/class/thermal/cooling_device*/*_state",
     "sys/class/hwmon/hwmon*/name",
@@ -133,7 +135,7 @@ fn expand(tree: &Tree, pattern: &str) -> Vec<String> {
 }
 
 /// Whether `name` is `pattern` with something for each star.
-fn fits(pattern: &str, name: &str) -> bool {
+pub(crate) fn fits(pattern: &str, name: &str) -> bool {
     match pattern.split_once('*') {
         None => pattern == name,
         Some((begin, rest)) => name.strip_prefix(begin).is_some_and(|tail| {

@@ -60,6 +60,14 @@ impl Files {
         zones.iter().enumerate().fold(self, zone)
     }
 
+    /// Cooling devices of zone `zone`, each with the trip point at which it is at work.
+    pub fn cooled(self, zone: usize, devices: &[(&str, &str)]) -> Self {
+        devices.iter().enumerate().fold(self, |all, (index, (kind, point))| {
+            let device = format!("sys/class/thermal/thermal_zone{zone}/cdev{index}");
+            all.file(&format!("{device}/type"), kind).file(&format!("{device}_trip_point"), point)
+        })
+    }
+
     pub fn cooling(self, devices: &[(&str, &str)]) -> Self {
         devices.iter().enumerate().fold(self, |all, (index, (kind, state))| {
             let place = format!("sys/class/thermal/cooling_device{index}");

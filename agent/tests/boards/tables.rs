@@ -150,6 +150,11 @@ pub fn orin_nano() -> Files {
             ],
             &[("active", "51000"), ("passive", "99000"), ("critical", "104500")],
         )
+        .files(
+            "sys/class/thermal/thermal_zone0",
+            &[("trip_point_3_type", "passive"), ("trip_point_3_temp", "70000")],
+        )
+        .cooled(0, &[("pwm-fan", "0"), ("cpu-throttle-alert", "1"), ("hot-surface-alert", "3")])
         .cooling(&cooling)
         .hwmon(0, "pwmfan", &[("pwm1", "255"), ("pwm1_enable", "1")])
         .hwmon(1, "ina3221", ORIN_RAILS)

@@ -21,6 +21,10 @@ const APART: &str = "nvme";
 const ZONES_MAX: usize = 24;
 /// Most trip points of a zone that are looked at.
 const TRIPS_MAX: usize = 16;
+/// Most cooling devices of a zone that are looked at.
+const COOLED_MAX: usize = 32;
+/// The cooling device that cools nothing: it says that the board is too hot to be touched, long before it slows down.
+const SURFACE: &str = "hot-surface-alert";
 /// A trip point below this is for a fan, or a mistake (-274 °C is one).
 const TRIP_LEAST_MC: i64 = 40_000;
 
@@ -79,14 +83,17 @@ fn called(tree: &Tree, place: &str, attribute: &str) -> Option<(Attribute, Strin
     Some((Attribute::find(tree, place, attribute)?, name))
 }
 
-/// The lowest trip point of each kind.
+/// The lowest trip point of each kind, those aside that only say that a surface is hot.
 fn trips(tree: &Tree, place: &str) -> Zone {
     let mut zone = Zone::default();
-    for point in 0..TRIPS_MAX {
-        let point = format!("trip_point_{point}");
+    let cooled = cooled(tree, place);
+    for number in 0..TRIPS_MAX {
+        let mut by = cooled.iter().filter(|(point, _)| usize::try_from(*point) == Ok(number));
+        let is_surface = by.clone().next().is_some() && by.all(|(_, kind)| kind == SURFACE);
+        let point = format!("trip_point_{number}");
         let Some(kind) = text_once(tree, place, &format!("{point}_type")) else { break };
         let at = number_once(tree, place, &format!("{point}_temp"));
-        let Some(at) = at.filter(|at| *at >= TRIP_LEAST_MC) else { continue };
+        let Some(at) = at.filter(|at| *at >= TRIP_LEAST_MC && !is_surface) else { continue };
         let slot = match kind.as_str() {
             "passive" => &mut zone.passive_c,
             "hot" => &mut zone.hot_c,
@@ -97,6 +104,15 @@ fn trips(tree: &Tree, place: &str) -> Zone {
         *slot = Some(slot.map_or(at, |lower| lower.min(at)));
     }
     zone
+}
+
+/// The zone's cooling devices: at which of its trip points each is at work, and what it calls itself.
+fn cooled(tree: &Tree, place: &str) -> Vec<(i64, String)> {
+    let one = |number: usize| {
+        let point = number_once(tree, place, &format!("cdev{number}_trip_point"))?;
+        Some((point, text_once(tree, place, &format!("cdev{number}/type"))?))
+    };
+    (0..COOLED_MAX).filter_map(one).collect()
 }
 
 impl Sensors {

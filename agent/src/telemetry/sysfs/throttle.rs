@@ -6,8 +6,8 @@ use super::super::attribute::{Attribute, Reader, devices, number, text_once};
 use super::super::tree::Tree;
 
 /// How the cooling devices end that are at work only when something is wrong. Others (fans, clocks that a trip
-/// point may lower) are at work every day.
-const ALERTS: [&str; 3] = ["-throttle-alert", "hot-surface-alert", "-balanced"];
+/// point may lower) are at work every day, and `hot-surface-alert` says that a case is too hot for a hand.
+const ALERTS: [&str; 2] = ["-throttle-alert", "-balanced"];
 /// Most of them: a message must hold their names.
 const ALERTS_MAX: usize = 16;
 
