@@ -49,7 +49,7 @@ mod tests {
     #[test]
     fn a_camera_of_a_group_that_the_service_is_not_in_names_the_group() {
         let account = Account { name: "vedette".to_owned(), uid: 9, ..Account::default() };
-        let node = Node { path: "/dev/video0".into(), owner: 0, group: 44, mode: 0o660 };
+        let node = Node { path: "/dev/video0".into(), major: 81, owner: 0, group: 44, mode: 0o660 };
         let finding = judge(&node, "vivid", &account);
         assert_eq!(finding.verdict, Verdict::Wrong, "{finding:?}");
         assert!(finding.todo.concat().contains("usermod -aG 44 vedette"), "{finding:?}");

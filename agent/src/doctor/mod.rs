@@ -17,6 +17,7 @@ mod models;
 mod service;
 mod space;
 mod state;
+mod unit;
 
 use std::path::{Path, PathBuf};
 

@@ -26,11 +26,11 @@ pub(super) fn check(patient: &Patient) -> Vec<Finding> {
     }
     let package = answer("dpkg-query", &["--show", "--showformat=${Status}", "vedette"]);
     let mut findings: Vec<Finding> = package.as_deref().and_then(of_package).into_iter().collect();
-    if !Path::new(SYSTEMD).is_dir() {
+    if !runs_systemd() {
         findings.push(Finding::skipped(CHECK, "systemd does not run here"));
         return findings;
     }
-    let Some(text) = answer("systemctl", &["show", UNIT, "--property", PROPERTIES]) else {
+    let Some(text) = asked(PROPERTIES) else {
         let todo = ["systemctl status vedette"];
         findings.push(Finding::wrong(CHECK, "systemd does not answer", todo));
         return findings;
@@ -39,6 +39,15 @@ pub(super) fn check(patient: &Patient) -> Vec<Finding> {
     let holder = state_dir.and_then(|lock| super::state::holder(&lock));
     findings.push(judge(&properties(&text), holder.as_ref()));
     findings
+}
+
+fn runs_systemd() -> bool {
+    Path::new(SYSTEMD).is_dir()
+}
+
+/// What systemd says of the unit's `properties`, a line each; `None` where it does not answer.
+pub(super) fn asked(properties: &str) -> Option<String> {
+    runs_systemd().then(|| answer("systemctl", &["show", UNIT, "--property", properties]))?
 }
 
 /// What `program` prints; `None` where it is not there or fails.

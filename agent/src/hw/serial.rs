@@ -6,6 +6,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use rustix::fs::OFlags;
+use rustix::io::Errno;
 use rustix::termios::{
     ControlModes, OptionalActions, QueueSelector, tcflush, tcgetattr, tcsetattr,
 };
@@ -19,6 +20,12 @@ pub enum SerialError {
     /// It may not be opened.
     #[error("it may not be opened: add the service's user to group `dialout`")]
     Forbidden,
+    /// Its mode lets us, and the control group does not.
+    #[error(
+        "the service's unit keeps it closed: `sudo systemctl edit vedette`, there [Service] and DeviceAllow=/dev/NAME rw, \
+         then `sudo systemctl restart vedette`"
+    )]
+    Closed,
     /// Somebody else has it.
     #[error("another program uses it: a terminal, or ModemManager?")]
     Busy,
@@ -44,12 +51,7 @@ pub fn open(path: &Path, baud: u32) -> Result<File, SerialError> {
     let flags = OFlags::NOCTTY | OFlags::NONBLOCK;
     let flags = i32::try_from(flags.bits()).unwrap_or_default();
     let port = OpenOptions::new().read(true).write(true).custom_flags(flags).open(path);
-    let port = port.map_err(|error| match error.kind() {
-        ErrorKind::NotFound => SerialError::Missing,
-        ErrorKind::PermissionDenied => SerialError::Forbidden,
-        ErrorKind::ResourceBusy => SerialError::Busy,
-        _ => SerialError::Open(error),
-    })?;
+    let port = port.map_err(why)?;
     let mut set = tcgetattr(&port).map_err(|_| SerialError::NotSerial)?;
     set.make_raw();
     // A modem's wires are not looked at, and who listens is ready.
@@ -61,9 +63,35 @@ pub fn open(path: &Path, baud: u32) -> Result<File, SerialError> {
     Ok(port)
 }
 
+/// Why a port could not be opened.
+fn why(error: io::Error) -> SerialError {
+    // A mode refuses with EACCES, a control group with EPERM: the one error kind is two.
+    if error.raw_os_error() == Some(Errno::PERM.raw_os_error()) {
+        return SerialError::Closed;
+    }
+    match error.kind() {
+        ErrorKind::NotFound => SerialError::Missing,
+        ErrorKind::PermissionDenied => SerialError::Forbidden,
+        ErrorKind::ResourceBusy => SerialError::Busy,
+        _ => SerialError::Open(error),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_port_that_the_unit_closes_is_told_from_one_of_another_group() {
+        for (errno, cure) in [
+            (Errno::PERM, "DeviceAllow="),
+            (Errno::ACCESS, "dialout"),
+            (Errno::BUSY, "ModemManager"),
+        ] {
+            let said = why(errno.into()).to_string();
+            assert!(said.contains(cure), "{errno}: {said}");
+        }
+    }
 
     #[test]
     fn what_is_no_port_is_told_from_one_that_is_not_there() {
