@@ -229,6 +229,7 @@ impl Followed {
     }
 }
 
+            begun: summary.captured > 0,
 fn log(alarm: &Standing) {
     let Standing { name, value, limit, unit, subject, .. } = alarm;
     let (unit, subject) = (unit.unwrap_or_default(), subject.as_deref().unwrap_or_default());

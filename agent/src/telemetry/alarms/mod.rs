@@ -2,11 +2,13 @@
 
 pub mod rules;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use wire::telemetry::Readings;
 
 use self::rules::{About, Rule};
+use super::sysfs;
 use crate::latch::{Latch, Verdict, above, below};
 
 /// A source of which so many frames in a row are missing is silent: one may be lost.
@@ -38,6 +40,8 @@ pub struct PipelineView {
     pub silent: Duration,
     /// How long it is between two of its frames, where that is known.
     pub period: Option<Duration>,
+    /// Whether it ever gave one.
+    pub begun: bool,
     /// Whether its source came to its end, as a file does.
     pub ended: bool,
 }
@@ -83,6 +87,8 @@ struct Watched {
 pub struct Alarms {
     watched: Vec<Watched>,
     floor: Floor,
+    /// Fans that were seen turning.
+    turned: BTreeSet<String>,
 }
 
 impl Alarms {
@@ -98,7 +104,7 @@ impl Alarms {
                 watched.push(Watched::new(rule, None));
             }
         }
-        Self { watched, floor: Floor::default() }
+        Self { watched, floor: Floor::default(), turned: BTreeSet::new() }
     }
 
     /// Every alarm as it was last told.
@@ -109,9 +115,14 @@ impl Alarms {
     /// Looks at everything, `now` by the monotonic clock. What was raised and what ended.
     pub fn look(&mut self, view: &View<'_>, now: Duration) -> Vec<Standing> {
         let floor = self.floor.look(view.readings);
+        for (name, fan) in &view.readings.fans {
+            if fan.speed_rpm.is_some_and(|speed| speed > 0) && !self.turned.contains(name) {
+                self.turned.insert(name.clone());
+            }
+        }
         let mut changed = Vec::new();
         for watched in &mut self.watched {
-            let evidence = watched.evidence(view, &floor);
+            let evidence = watched.evidence(view, &floor, &self.turned);
             if watched.latch.hear(evidence.verdict, now) {
                 watched.told = Standing {
                     active: watched.latch.is_raised(),
@@ -146,7 +157,7 @@ impl Watched {
         }
     }
 
-    fn evidence(&self, view: &View<'_>, floor: &Evidence) -> Evidence {
+    fn evidence(&self, view: &View<'_>, floor: &Evidence, turned: &BTreeSet<String>) -> Evidence {
         let readings = view.readings;
         let Readings { thermal, throttle, over_current, memory, host, .. } = readings;
         match self.rule.about {
@@ -159,7 +170,7 @@ impl Watched {
             About::Memory => self.low(share(memory.total_bytes, memory.available_bytes), None),
             About::Disk => self.disk(readings),
             About::OomKill => self.high(memory.oom_kills_delta.map(number), None),
-            About::Fan => self.fan(readings),
+            About::Fan => self.fan(readings, turned),
             About::Source => yes_or_no(self.silent(view), self.pipeline.clone()),
             About::Pipeline => self.high(self.lost(view), self.pipeline.clone()),
             About::Release => {
@@ -201,11 +212,11 @@ impl Watched {
         view.pipelines.iter().find(|pipeline| pipeline.name == *name)
     }
 
-    /// Whether the pipeline's source is silent; `None` where its next frame is not due.
+    /// Whether the pipeline's source is silent; `None` where its first frame is not due.
     fn silent(&self, view: &View<'_>) -> Option<bool> {
         let pipeline = self.view(view)?;
         let late = pipeline.silent > pipeline.period.unwrap_or_default() * PERIODS;
-        let given = pipeline.captured > 0 || pipeline.ended;
+        let given = pipeline.captured > 0 || pipeline.ended || (pipeline.begun && !late);
         (given || late).then_some(!given)
     }
 
@@ -233,11 +244,13 @@ impl Watched {
         (self.rule.limit.unwrap_or(f64::MAX), self.rule.clear.unwrap_or(f64::MAX))
     }
 
-    /// A fan that stands still while it is hot.
-    fn fan(&self, readings: &Readings) -> Evidence {
-        let stopped = readings.fans.iter().find(|(_, fan)| match (fan.enabled, fan.speed_rpm) {
+    /// A fan that stands still while it is hot. What never turned and is only a header is no fan.
+    fn fan(&self, readings: &Readings, turned: &BTreeSet<String>) -> Evidence {
+        let stopped = readings.fans.iter().find(|(name, fan)| match (fan.enabled, fan.speed_rpm) {
             (Some(false), _) => true,
-            (_, Some(speed)) => speed == 0,
+            (_, Some(speed)) => {
+                speed == 0 && (turned.contains(*name) || !sysfs::is_fan_header(name))
+            }
             // Without a tachometer, what is known is whether it gets any power.
             (_, None) => fan.duty_percent == Some(0.0),
         });

@@ -37,6 +37,7 @@ fn healthy() -> World {
     let door = PipelineView {
         name: "door".to_owned(),
         captured: 30,
+        begun: true,
         period: Some(Duration::from_millis(100)),
         ..PipelineView::default()
     };
@@ -243,6 +244,54 @@ fn another_power_mode_is_no_fall_of_the_clock_floor() {
     assert_eq!(watch(&mut alarms, &world, &mut now, 10, "floor"), []);
     world.readings.gpu.frequency_min_hz = Some(305_000_000);
     assert_eq!(watch(&mut alarms, &world, &mut now, 0, "floor").len(), 1);
+}
+
+#[test]
+fn the_silence_of_a_slow_source_ends_with_its_frames_although_most_samples_see_none() {
+    // Seconds from one frame to the next, and from one sample to the next.
+    for (period_s, every_s) in [(10, 5), (60, 5), (10, 1), (1, 5)] {
+        let mut alarms = alarms();
+        let mut world = healthy();
+        world.pipelines[0].period = Some(Duration::from_secs(period_s));
+        let mut changed = Vec::new();
+        let gone_s = 10 * period_s.max(10);
+        let back_s = 2 * gone_s;
+        for now_s in (0..back_s + 3 * period_s + 60).step_by(usize::try_from(every_s).unwrap()) {
+            let frames = |until_s: u64| {
+                until_s.min(gone_s) / period_s + until_s.saturating_sub(back_s) / period_s
+            };
+            let last_s = if now_s < back_s + period_s { now_s.min(gone_s) } else { now_s };
+            let pipeline = &mut world.pipelines[0];
+            pipeline.captured = frames(now_s) - frames(now_s.saturating_sub(every_s));
+            pipeline.silent = Duration::from_secs(now_s - last_s / period_s * period_s);
+            let view = View {
+                readings: &world.readings,
+                pipelines: &world.pipelines,
+                refused: &world.refused,
+                lost: world.lost,
+            };
+            let told = alarms.look(&view, Duration::from_secs(now_s));
+            changed.extend(told.into_iter().map(|alarm| (alarm.name, alarm.active)));
+        }
+        let name = || "source_silent.door".to_owned();
+        assert_eq!(changed, [(name(), true), (name(), false)], "{period_s} s, {every_s} s");
+    }
+}
+
+#[test]
+fn a_fan_header_without_a_fan_is_no_fan_that_stopped_and_one_that_turned_is() {
+    let (mut alarms, mut now) = (alarms(), 0);
+    let mut world = healthy();
+    world.readings.thermal.hottest_c = Some(80.0);
+    let mut header = |world: &mut World, speed: u64, seconds: u64| {
+        let fan = Fan { speed_rpm: Some(speed), ..Fan::default() };
+        world.readings.fans.insert("nct6775-2".to_owned(), fan);
+        let told = watch(&mut alarms, world, &mut now, seconds, "header");
+        told.first().map(|alarm| (alarm.active, alarm.subject.clone()))
+    };
+    assert_eq!(header(&mut world, 0, 100), None);
+    assert_eq!(header(&mut world, 900, 100), None);
+    assert_eq!(header(&mut world, 0, 30), Some((true, Some("nct6775-2".to_owned()))));
 }
 
 #[test]

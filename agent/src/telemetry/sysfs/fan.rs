@@ -76,6 +76,12 @@ pub(super) fn find(tree: &Tree) -> Fans {
     Fans(found)
 }
 
+/// Whether `name` is that of a header of a PC's hardware monitor, which reads 0 where no fan is plugged in.
+#[must_use]
+pub fn is_header(name: &str) -> bool {
+    !name.starts_with(ONLY)
+}
+
 /// The fans of a PC's hardware monitor.
 fn monitored(tree: &Tree, place: &str, called: &[(Attribute, String)]) -> Vec<Node> {
     let numbers = tree

@@ -22,6 +22,7 @@ use super::attribute::{Attribute, Reader, rounded};
 use super::board::Board;
 use super::tree::Tree;
 
+pub use fan::is_header as is_fan_header;
 pub use over_current::Counted;
 
 /// How often everything is scanned although nothing is missing.
