@@ -34,6 +34,15 @@ pub(super) struct Found {
     pub(super) is_usual: bool,
 }
 
+#[cfg(test)]
+impl Found {
+    /// One at `path` that works, for the processor alone.
+    pub(super) fn at(path: &str) -> Self {
+        let (path, version) = (path.into(), Ok("1".to_owned()));
+        Self { path, version, cuda: false, tensorrt: false, is_usual: false }
+    }
+}
+
 impl Found {
     /// Whether it has a provider for a GPU.
     pub(super) fn has_gpu(&self) -> bool {

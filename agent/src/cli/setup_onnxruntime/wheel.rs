@@ -13,6 +13,9 @@ const PINS: &str = include_str!("../../../../scripts/onnxruntime.pins");
 /// Largest wheel, and largest library in it: twice what they are.
 const BYTES_MAX: u64 = 128 << 20;
 
+/// Who downloads and unpacks it.
+const PYTHON: &str = "python3";
+
 /// Why the library was not installed. What was there before is untouched.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum SetupError {
@@ -103,27 +106,28 @@ pub(super) fn install(given: Option<&Path>, dir: &Path) -> Result<PathBuf, Setup
     Ok(link)
 }
 
+/// What pip is told so that it downloads the wheel, whatever Python and machine it runs on.
+fn arguments(pin: &Pin, machine: &str) -> String {
+    format!(
+        "-m pip download --no-deps --only-binary=:all: --implementation=cp --python-version=3.11 --abi=cp311 \
+         --platform manylinux_2_28_{machine} {}=={}",
+        pin.package, pin.version
+    )
+}
+
+/// What to type where there is a network, to have the wheel for this machine; `None` where there is none for it.
+pub(super) fn elsewhere() -> Option<String> {
+    let machine = std::env::consts::ARCH;
+    Some(format!("{PYTHON} {}", arguments(&Pin::of(machine)?, machine)))
+}
+
 /// Has pip download the wheel into `dir`.
 fn download(pin: &Pin, machine: &str, dir: &Path) -> Result<PathBuf, SetupError> {
-    let wanted = format!("{}=={}", pin.package, pin.version);
-    let platform = format!("manylinux_2_28_{machine}");
-    let arguments = [
-        "-m",
-        "pip",
-        "download",
-        "--no-deps",
-        "--only-binary=:all:",
-        "--implementation=cp",
-        "--python-version=3.11",
-        "--abi=cp311",
-        "--platform",
-        &platform,
-        &wanted,
-        "--dest",
-    ];
+    let arguments = arguments(pin, machine);
+    let words: Vec<&str> = arguments.split(' ').chain(["--dest"]).collect();
     let advice = "is the Python package index reachable? JetPack 5's pip is too old for this wheel (sudo python3 -m pip \
                   install --upgrade pip). Else bring the wheel, and name it with --wheel";
-    python(&arguments, &[dir], advice)?;
+    python(&words, &[dir], advice)?;
     let entries = std::fs::read_dir(dir).into_iter().flatten();
     let mut files = entries.filter_map(|entry| Some(entry.ok()?.path()));
     let wheel = files.find(|path| path.extension().is_some_and(|end| end == "whl"));
@@ -132,7 +136,6 @@ fn download(pin: &Pin, machine: &str, dir: &Path) -> Result<PathBuf, SetupError>
 
 /// Runs Python; what it says goes to the terminal.
 fn python(words: &[&str], paths: &[&Path], advice: &'static str) -> Result<(), SetupError> {
-    const PYTHON: &str = "python3";
     let status = Command::new(PYTHON)
         .args(words)
         .args(paths)
