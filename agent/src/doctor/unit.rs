@@ -42,7 +42,7 @@ impl Gate {
         let allowed: Vec<String> = values("DeviceAllow")
             .filter_map(|value| Some(value.split_whitespace().next()?.to_owned()))
             .collect();
-        let is_closed = values("DevicePolicy").last().is_some_and(|policy| policy != "auto");
+        let is_closed = values("DevicePolicy").next_back().is_some_and(|policy| policy != "auto");
         let mut names: BTreeMap<u32, Vec<String>> = BTreeMap::new();
         let lines = devices.lines().take_while(|line| !line.starts_with("Block"));
         for (major, name) in lines.filter_map(|line| line.trim().split_once(' ')) {
@@ -83,13 +83,16 @@ pub(super) fn cure(entry: &str) -> String {
 mod tests {
     use super::*;
 
+    /// Names below `/dev`, each with its major number.
+    type Nodes = &'static [(&'static str, u32)];
+
     const UNIT: &str = include_str!("../../../systemd/vedette.service");
     /// Devices that every board has.
     const ALL: &str = "Character devices:\n 10 misc\n 81 video4linux\n226 drm\n";
     /// What comes on top on each, and the nodes by which CUDA, cameras and codecs are reached there: as the drivers
     /// register them in NVIDIA's published sources (nvgpu by its device's name, nvmap as a `misc` device), not read
     /// off a board by us; the numbers are made up.
-    const BOARDS: &[(&str, &str, &[(&str, u32)])] = &[
+    const BOARDS: &[(&str, &str, Nodes)] = &[
         (
             "Orin, JetPack 6",
             "486 17000000.gpu\n506 nvhost\n508 host1x-fence\n509 ttyTHS\n",

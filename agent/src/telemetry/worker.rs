@@ -222,6 +222,7 @@ impl Followed {
                 .pipeline
                 .rate_hz
                 .and_then(|rate| Duration::try_from_secs_f64(1.0 / rate).ok()),
+            begun: summary.captured > 0,
             ended: self.pipeline.health.has_ended(),
         };
         (self.captured, self.replaced) = (summary.captured, summary.replaced);
@@ -229,7 +230,6 @@ impl Followed {
     }
 }
 
-            begun: summary.captured > 0,
 fn log(alarm: &Standing) {
     let Standing { name, value, limit, unit, subject, .. } = alarm;
     let (unit, subject) = (unit.unwrap_or_default(), subject.as_deref().unwrap_or_default());

@@ -116,26 +116,9 @@ pub fn xavier_agx() -> Files {
     })
 }
 
-/// Orin Nano on JetPack 6, all of it.
-pub fn orin_nano() -> Files {
-    let alerts = ["cpu", "gpu", "cv0", "cv1", "cv2", "soc0", "soc1", "soc2"];
-    let alerts: Vec<String> = alerts.iter().map(|name| format!("{name}-throttle-alert")).collect();
-    let mut cooling: Vec<(&str, &str)> = alerts.iter().map(|name| (name.as_str(), "0")).collect();
-    cooling.extend([
-        ("hot-surface-alert", "0"),
-        ("devfreq-17000000.gpu", "5"),
-        ("pwm-fan", "4"),
-        ("cpufreq-cpu0", "2"),
-    ]);
-    let clocks = ["729600", "1728000", "1728000"];
-    let names = ["scaling_min_freq", "scaling_max_freq", "scaling_cur_freq"];
-    let cpu: Vec<(&str, &str)> = names.into_iter().zip(clocks).collect();
+/// Where the Orin Nano is how hot, and what cools it from which temperature on.
+fn orin_heat() -> Files {
     Files::default()
-        .identity(
-            "NVIDIA Jetson Orin Nano Engineering Reference Developer Kit Super",
-            "nvidia,p3768-0000+p3767-0005-super nvidia,p3767-0005 nvidia,tegra234",
-            "36 5.0",
-        )
         .zones(
             &[
                 ("cpu-thermal", "47375"),
@@ -155,6 +138,28 @@ pub fn orin_nano() -> Files {
             &[("trip_point_3_type", "passive"), ("trip_point_3_temp", "70000")],
         )
         .cooled(0, &[("pwm-fan", "0"), ("cpu-throttle-alert", "1"), ("hot-surface-alert", "3")])
+}
+
+/// Orin Nano on JetPack 6, all of it.
+pub fn orin_nano() -> Files {
+    let alerts = ["cpu", "gpu", "cv0", "cv1", "cv2", "soc0", "soc1", "soc2"];
+    let alerts: Vec<String> = alerts.iter().map(|name| format!("{name}-throttle-alert")).collect();
+    let mut cooling: Vec<(&str, &str)> = alerts.iter().map(|name| (name.as_str(), "0")).collect();
+    cooling.extend([
+        ("hot-surface-alert", "0"),
+        ("devfreq-17000000.gpu", "5"),
+        ("pwm-fan", "4"),
+        ("cpufreq-cpu0", "2"),
+    ]);
+    let clocks = ["729600", "1728000", "1728000"];
+    let names = ["scaling_min_freq", "scaling_max_freq", "scaling_cur_freq"];
+    let cpu: Vec<(&str, &str)> = names.into_iter().zip(clocks).collect();
+    orin_heat()
+        .identity(
+            "NVIDIA Jetson Orin Nano Engineering Reference Developer Kit Super",
+            "nvidia,p3768-0000+p3767-0005-super nvidia,p3767-0005 nvidia,tegra234",
+            "36 5.0",
+        )
         .cooling(&cooling)
         .hwmon(0, "pwmfan", &[("pwm1", "255"), ("pwm1_enable", "1")])
         .hwmon(1, "ina3221", ORIN_RAILS)
