@@ -180,6 +180,30 @@ fn twenty_thousand_records_survive_a_broker_that_is_restarted_at_random() -> Res
 }
 
 #[test]
+fn an_alarm_of_an_earlier_run_is_told_and_what_holds_now_is_the_last_word() -> Result<()> {
+    let mut broker = Broker::with(None, true)?;
+    let listener = Durable::start(broker.port())?;
+    broker.stop()?;
+    // What the run before left in its outbox, and what this one found at its start.
+    let device = Device::new(&[broker.url()], 1 << 20)?;
+    let topic = topic("alarm");
+    device.link.publish(Class::Alarm, &topic, b"raised".to_vec());
+    device.link.retain(&topic, b"quiet".to_vec());
+    broker.restart()?;
+    device.all_acknowledged(PATIENCE)?;
+    let own = |messages: &[(String, Vec<u8>)]| -> Vec<String> {
+        let own = messages.iter().filter(|(on, _)| *on == topic);
+        own.map(|(_, body)| String::from_utf8_lossy(body).into_owned()).collect()
+    };
+    let heard = listener.wait("the state after the alarm", PATIENCE, |messages| {
+        let own = own(messages);
+        own.contains(&"raised".to_owned()) && own.last().is_some_and(|last| last == "quiet")
+    })?;
+    assert_eq!(own(&heard), ["quiet", "raised", "quiet"]);
+    device.end()
+}
+
+#[test]
 fn stored_telemetry_is_replayed_in_order_at_its_pace_and_what_is_live_goes_before_it() -> Result<()>
 {
     const STORED: u64 = 40;

@@ -239,6 +239,17 @@ impl Link {
         Some(next.clone())
     }
 
+    /// `body` was just sent on `topic`: where that is not what is to stand there, what is follows once more, so that
+    /// who listens does not take an older word for the last.
+    pub(super) fn overtook(&self, topic: &str, body: &[u8]) {
+        let mut retained = lock(&self.0.retained);
+        let known = retained.iter_mut().find(|known| known.topic == topic && known.body != body);
+        let Some(known) = known else { return };
+        known.sent = 0;
+        drop(retained);
+        self.0.news.notify_one();
+    }
+
     /// The broker has `version` of `topic`: where that was its end, there is nothing more to remember of it.
     pub(super) fn has_retained(&self, topic: &str, version: u64) {
         let done = |known: &Retained| {
@@ -319,6 +330,20 @@ mod tests {
         link.has_retained("a", cleared.version);
         link.set_up(false);
         link.set_up(true);
+        assert!(link.next_retained().is_none());
+    }
+
+    #[test]
+    fn what_stands_is_said_once_more_after_an_older_word_and_only_then() {
+        let link = link();
+        link.retain("alarm", b"ended".to_vec());
+        link.set_up(true);
+        assert!(link.next_retained().is_some());
+        link.overtook("alarm", b"ended");
+        link.overtook("other", b"raised");
+        assert!(link.next_retained().is_none());
+        link.overtook("alarm", b"raised");
+        assert_eq!(link.next_retained().unwrap().body, "ended");
         assert!(link.next_retained().is_none());
     }
 

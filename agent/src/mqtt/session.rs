@@ -20,7 +20,7 @@ use super::settings::MqttSettings;
 use super::subscriptions::Subscriptions;
 use super::tls;
 use super::window::{Sent, Window};
-use crate::outbox::Taken;
+use crate::outbox::{Class, Taken};
 use crate::said::Said;
 use crate::stop::Stop;
 use crate::supervisor::Failure;
@@ -267,13 +267,19 @@ impl Session<'_> {
     async fn record(&self, taken: Taken) -> Result<(), ClientError> {
         let Taken { record, replay } = taken;
         let topic = String::from_utf8_lossy(&record.topic);
-        let topic = if replay { self.terms.link.topics().replay(&topic) } else { topic.into() };
+        let topic =
+            if replay { self.terms.link.topics().replay(&topic) } else { topic.into_owned() };
         let qos = match record.id.class {
-            crate::outbox::Class::Observation => self.terms.settings.qos(),
+            Class::Observation => self.terms.settings.qos(),
             _ => QoS::AtLeastOnce,
         };
         self.hand(Sent::Record(record.id));
-        self.client.publish_bytes(topic, qos, false, record.body).await
+        self.client.publish_bytes(topic.as_str(), qos, false, record.body.clone()).await?;
+        // An alarm that waited, perhaps since an earlier run, is no news of how things are.
+        if record.id.class == Class::Alarm {
+            self.terms.link.overtook(&topic, &record.body);
+        }
+        Ok(())
     }
 
     async fn status(&self, word: StatusWord) -> Result<(), ClientError> {

@@ -361,11 +361,12 @@ impl Told {
             subject: alarm.subject.as_deref().map(Into::into),
         };
         let (topic, body) = (link.topics().alarm(&alarm.name), encode(&told));
-        // The broker keeps the last; who must have each, also after days without a broker, has the outbox's.
+        // The broker keeps the last; who must have each, also after days without a broker, has the outbox's. The last
+        // first: what the outbox then sends is no older word than it.
+        link.retain(&topic, body.clone());
         if since.is_some() {
             link.publish(Class::Alarm, &topic, body.clone());
         }
-        link.retain(&topic, body);
     }
 }
 
