@@ -62,11 +62,15 @@ pub enum Said {
     Cleared(String),
 }
 
-/// What `body` on `levels`, the topic's levels below the device, is in thin-edge's tree; `None`: nothing.
+/// What `body` on `levels`, the topic's levels below the device, is in thin-edge's tree; `None`: nothing. A topic that
+/// was cleared has no body: null.
 #[must_use]
 pub fn translate(settings: &ThinEdgeSettings, levels: &[&str], body: &Value) -> Option<Said> {
     let topic =
         |kind: &str, name: &str| format!("{}/{}/{kind}/{name}", settings.root, settings.entity);
+    if let (["alarm", name], Value::Null) = (levels, body) {
+        return Some(Said::Cleared(topic("a", name)));
+    }
     let time = body.get("ts")?.clone();
     match levels {
         ["telemetry", "board"] => {
@@ -189,7 +193,11 @@ impl Worker {
             let Some(heard) = heard else { return Ok(()) };
             let Some(levels) = heard.topic.strip_prefix(&self.below) else { continue };
             let levels: Vec<&str> = levels.split('/').collect();
-            let Ok(body) = serde_json::from_slice(&heard.payload) else { continue };
+            let body = match &*heard.payload {
+                [] => Ok(Value::Null),
+                payload => serde_json::from_slice(payload),
+            };
+            let Ok(body) = body else { continue };
             // Made of strings and numbers: writing them cannot fail.
             let bytes = |body: &Value| serde_json::to_vec(body).unwrap_or_default();
             match translate(&self.settings, &levels, &body) {
@@ -238,7 +246,9 @@ mod tests {
         let wanted = json!({ "text": "hot: cpu, 99", "severity": "major", "time": "T" });
         assert_eq!(translated("alarm/hot", &raised), Some(Said::Raised(topic.clone(), wanted)));
         let cleared = json!({ "ts": "T", "active": false, "subject": null, "value": null });
-        assert_eq!(translated("alarm/hot", &cleared), Some(Said::Cleared(topic)));
+        for gone in [cleared, Value::Null] {
+            assert_eq!(translated("alarm/hot", &gone), Some(Said::Cleared(topic.clone())));
+        }
     }
 
     #[test]

@@ -189,6 +189,44 @@ fn a_pipeline_tells_how_it_does_and_a_source_that_falls_silent_is_an_alarm() -> 
 }
 
 #[test]
+fn what_an_earlier_configuration_left_is_cleared_and_what_there_is_stays() -> Result<()> {
+    let bench = Bench::new()?;
+    board(&bench.folder)?;
+    let topics = &bench.topics;
+    let gone = [
+        topics.alarm("fan_stopped"),
+        topics.alarm("source_silent.porch"),
+        topics.pipeline_state("porch"),
+        topics.snapshot("porch"),
+    ];
+    let stays = [
+        topics.snapshot("door"),
+        topics.alarm("source_silent.door"),
+        topics.pipeline_state("door"),
+    ];
+    for topic in gone.iter().chain(&stays) {
+        bench.listener.leave(topic, "{}")?;
+    }
+    let model = bench::brightness(&bench.folder, BRIGHTNESS, &onnx::brightness(13))?;
+    let door = bench::pipeline("door", BRIGHTNESS, bench::TEN_A_SECOND, "");
+    let off = "[alarms.fan_stopped]\nenabled = false\n";
+    let mut daemon = bench.start(&[BOARD, off, &model, &door].concat())?;
+    bench.listener.wait("the last of it to be cleared", PATIENCE, |messages| {
+        let cleared =
+            |topic: &String| messages.iter().any(|one| one.topic == *topic && one.body.is_empty());
+        gone.iter().all(cleared).then_some(())
+    })?;
+    assert_eq!(daemon.stop()?.code, Some(0));
+    let later = Listener::start(bench.broker.port(), None)?;
+    for topic in &stays {
+        later.wait_count(topic, 1, PATIENCE)?;
+    }
+    let heard = later.heard();
+    assert!(heard.iter().all(|message| !gone.contains(&message.topic)), "{heard:?}");
+    Ok(())
+}
+
+#[test]
 fn messages_that_were_lost_are_an_alarm_until_a_sample_has_lost_no_more() -> Result<()> {
     let bench = Bench::new()?;
     board(&bench.folder)?;

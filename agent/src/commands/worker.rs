@@ -14,7 +14,7 @@ use super::memory::Memory;
 use super::report::{self, ReadFacts};
 use super::settings::CommandSettings;
 use super::states::Pipelines;
-use crate::mqtt::{Heard, Link};
+use crate::mqtt::{self, Heard, Link};
 use crate::outbox::Class;
 use crate::said::Said;
 use crate::stop::Stop;
@@ -51,6 +51,12 @@ pub fn start(
     said: &Arc<Said>,
     supervisor: &Supervisor,
 ) {
+    let topics = hands.link.topics();
+    let names = || hands.pipelines.iter().map(|pipeline| &*pipeline.name);
+    let states = names().map(|name| topics.pipeline_state(name)).collect();
+    let pictures = names().map(|name| topics.snapshot(name)).collect();
+    mqtt::sweep(&hands.link, &topics.pipeline_state("+"), states, supervisor);
+    mqtt::sweep(&hands.link, &topics.snapshot("+"), pictures, supervisor);
     let worker = Worker {
         settings: settings.clone(),
         hands,

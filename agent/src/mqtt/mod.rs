@@ -15,6 +15,7 @@ mod secret;
 mod session;
 mod settings;
 mod subscriptions;
+mod sweep;
 mod tls;
 mod window;
 
@@ -30,6 +31,7 @@ pub use link::{Heard, Link, Reached};
 pub use probe::{ProbeError, probe};
 pub use secret::Secret;
 pub use settings::{MqttSettings, Username};
+pub use sweep::sweep;
 
 use round::Round;
 use session::{Ended, Terms};

@@ -15,7 +15,7 @@ use super::sampler::Sampler;
 use super::seen::Seen;
 use super::settings::TelemetrySettings;
 use super::tree::Tree;
-use crate::mqtt::Link;
+use crate::mqtt::{self, Link};
 use crate::outbox::{Class, StoreFigures};
 use crate::pipeline::door::Door;
 use crate::pipeline::health::{Health, Summary};
@@ -60,6 +60,13 @@ pub fn start(
     ears: &Ears,
     supervisor: &Supervisor,
 ) {
+    if let Some(link) = &ears.link {
+        let names: Vec<String> =
+            pipelines.iter().map(|pipeline| pipeline.name.to_string()).collect();
+        let alarms = Alarms::new(&settings.alarms, &names);
+        let kept = alarms.standing().map(|alarm| link.topics().alarm(&alarm.name)).collect();
+        mqtt::sweep(link, &link.topics().alarm("+"), kept, supervisor);
+    }
     let (settings, ears) = (settings.clone(), ears.clone());
     let stop = supervisor.stop().clone();
     supervisor.run("telemetry", move || {
@@ -365,7 +372,7 @@ impl Told {
         // first: what the outbox then sends is no older word than it.
         link.retain(&topic, body.clone());
         if since.is_some() {
-            link.publish(Class::Alarm, &topic, body.clone());
+            link.publish(Class::Alarm, &topic, body);
         }
     }
 }
