@@ -37,8 +37,8 @@ fn channels_are_polled_by_their_files_and_a_device_that_comes_later_is_found() -
     rig.end()
 }
 
-/// Three values of 13 of 16 bits and a time stamp, as a driver's buffer has them.
-fn samples(count: i64, first: i64) -> Vec<u8> {
+/// Three values of 13 of 16 bits and a time stamp every `period_ns`, as a driver's buffer has them.
+fn samples(count: i64, first: i64, period_ns: i64) -> Vec<u8> {
     let mut bytes = Vec::new();
     for sample in first..first + count {
         for axis in 0..3 {
@@ -46,17 +46,22 @@ fn samples(count: i64, first: i64) -> Vec<u8> {
             bytes.extend((value << 3).to_le_bytes());
         }
         bytes.extend([0; 2]);
-        bytes.extend((sample * 1_000_000).to_le_bytes());
+        bytes.extend((sample * period_ns).to_le_bytes());
     }
     bytes
 }
 
-#[test]
-fn samples_that_the_driver_collects_are_read_with_its_time_stamps() -> Result<()> {
+/// A device whose driver collects samples, one every `period_ns`, and the one that plays it. Its files are those of
+/// the kernel's driver for this device, which sets one rate for all axes.
+fn collecting(period_ns: i64) -> Result<(Rig, Sensor)> {
     let bench = Bench::new()?;
     device(
         &bench,
-        &[("buffer/enable", "0\n"), ("buffer/length", "2\n"), ("sampling_frequency", "100\n")],
+        &[
+            ("buffer/enable", "0\n"),
+            ("buffer/length", "2\n"),
+            ("in_accel_sampling_frequency", "100\n"),
+        ],
     )?;
     for (index, name) in ["accel_x", "accel_y", "accel_z"].iter().enumerate() {
         device(
@@ -80,7 +85,7 @@ fn samples_that_the_driver_collects_are_read_with_its_time_stamps() -> Result<()
     bench.folder.write("root/dev/.keep", "")?;
     let node = bench.folder.join("root/dev/iio:device0");
     mknodat(CWD, &node, FileType::Fifo, Mode::from_bits_retain(0o600), 0)?;
-    let source = "kind = \"iio\", device = \"iio:device0\", mode = \"buffered\", rate_hz = 1000, root = \"root\"";
+    let source = "kind = \"iio\", device = \"iio:device0\", mode = \"buffered\", root = \"root\"";
     let rig = Rig::start(bench, source, "")?;
     let mut out = None;
     let (mut first, path) = (0, node);
@@ -91,18 +96,24 @@ fn samples_that_the_driver_collects_are_read_with_its_time_stamps() -> Result<()
             out = OpenOptions::new().write(true).custom_flags(flags).open(&path).ok();
         }
         if let Some(out) = &mut out {
-            drop(std::io::Write::write_all(out, &samples(50, first)));
+            drop(std::io::Write::write_all(out, &samples(50, first, period_ns)));
             first += 50;
         }
         true
     });
+    Ok((rig, sensor))
+}
+
+#[test]
+fn samples_that_the_driver_collects_are_read_with_its_time_stamps() -> Result<()> {
+    let (rig, sensor) = collecting(1_000_000)?;
     rig.flows("pump")?;
     let told = rig.told("a rate", |samples| samples["rate_hz"].as_f64() > Some(0.0))?;
     ensure!(told["samples"]["rate_hz"] == 1000.0 && told["samples"]["gaps_total"] == 0, "{told}");
     for (file, wanted) in [
         ("buffer/enable", "1"),
         ("buffer/length", "2000"),
-        ("sampling_frequency", "1000"),
+        ("in_accel_sampling_frequency", "1000"),
         ("scan_elements/in_accel_z_en", "1"),
         ("scan_elements/in_timestamp_en", "1"),
         ("scan_elements/in_temp_en", "0"),
@@ -111,6 +122,15 @@ fn samples_that_the_driver_collects_are_read_with_its_time_stamps() -> Result<()
         ensure!(found == wanted, "{file}: {found}");
     }
     rig.flows_within("pump", AGAIN)?;
+    drop(sensor);
+    rig.end()
+}
+
+#[test]
+fn a_device_that_samples_at_another_rate_than_it_was_told_is_said() -> Result<()> {
+    let (rig, sensor) = collecting(500_000)?;
+    rig.says("samples come at another rate")?;
+    rig.flows("pump")?;
     drop(sensor);
     rig.end()
 }

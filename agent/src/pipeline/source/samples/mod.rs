@@ -80,6 +80,11 @@ pub(super) trait Place: Debug + Send + Sync {
     /// Opens it.
     fn open(&self, wanted: &Arc<Wanted>, counts: &Arc<Counts>) -> Result<Box<dyn Feed>, Failed>;
 
+    /// Samples a second that come from it, where that is known before they do.
+    fn source_hz(&self, wanted: &Wanted) -> Option<f64> {
+        wanted.rate_hz
+    }
+
     /// When windows are given.
     fn pace(&self) -> Pace {
         Pace::Live
@@ -142,8 +147,9 @@ impl<P: Place> SourceSpec for Sensor<P> {
         let failed = |source| SourceError::Open { what: self.place.what(), source };
         let wanted = self.wanted.as_ref().ok_or_else(|| failed(NoModel.into()))?;
         let feed = self.place.open(wanted, &self.counts).map_err(failed)?;
-        let what = self.place.what();
-        Ok(Box::new(open::Open::new(what, wanted, &self.counts, feed, self.place.pace())))
+        let (what, source_hz) = (self.place.what(), self.place.source_hz(wanted));
+        let pace = self.place.pace();
+        Ok(Box::new(open::Open::new(what, wanted, &self.counts, feed, pace, source_hz)))
     }
 
     fn rate_hz(&self) -> Option<f64> {

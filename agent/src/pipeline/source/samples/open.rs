@@ -78,12 +78,13 @@ impl Open {
         counts: &Arc<Counts>,
         feed: Box<dyn Feed>,
         pace: Pace,
+        source_hz: Option<f64>,
     ) -> Self {
         let channels = wanted.channels.len();
         let clock = wanted.clock();
         let source_hz = match clock {
             Clock::Counted(rate_hz) => Some(rate_hz),
-            Clock::Stamped => wanted.rate_hz,
+            Clock::Stamped => source_hz,
         };
         let now = Instant::now();
         Self {

@@ -9,9 +9,10 @@ use std::time::Duration;
 use rustix::fs::OFlags;
 
 use super::super::super::samples::{Failed, Fed, Feed, Got, Rows, Wanted, read_fd};
-use super::device::{Device, DeviceError, names_in, required, tell, text};
+use super::device::{Device, DeviceError, names_in, required, tell};
 use super::rate_hz;
 use super::scan::{Type, layout};
+use crate::report;
 use crate::stop::Stop;
 
 /// Samples that the driver keeps for us, in seconds: longer than we are ever away.
@@ -73,7 +74,7 @@ impl Buffered {
         let column = || TIMESTAMP.to_owned();
         let unstamped = || DeviceError::Channel { column: column(), known: names.clone() };
         let stamp = place(TIMESTAMP).ok_or_else(unstamped)?;
-        set_up(folder, wanted, trigger)?;
+        set_up(device, &names, wanted, trigger)?;
         tell(folder.join("buffer/enable"), "1")?;
         let mut chunk = vec![0; CHUNK_BYTES.max(sample_bytes)];
         chunk.truncate(chunk.len() / sample_bytes * sample_bytes);
@@ -139,16 +140,30 @@ fn enable(scans: &Path, names: &[String]) -> Result<Vec<Element>, DeviceError> {
 }
 
 /// Sets rate, trigger and length, where the device has them.
-fn set_up(folder: &Path, wanted: &Wanted, trigger: Option<&str>) -> Result<(), DeviceError> {
+fn set_up(
+    device: &Device,
+    names: &[String],
+    wanted: &Wanted,
+    trigger: Option<&str>,
+) -> Result<(), DeviceError> {
+    let folder = &device.folder;
     let rate = rate_hz(wanted);
     // A clock that is never set; older kernels have none to choose.
     drop(tell(folder.join("current_timestamp_clock"), "monotonic"));
     if let Some(trigger) = trigger {
         tell(folder.join("trigger/current_trigger"), trigger)?;
     }
-    let frequency = folder.join("sampling_frequency");
-    if wanted.rate_hz.is_some() && text(&frequency).is_ok() {
-        tell(frequency, &rate.to_string())?;
+    for path in device.rates(names) {
+        match tell(path, &rate.to_string()) {
+            // What nobody asked for the device may refuse: how often its samples come is measured.
+            Err(error) if wanted.rate_hz.is_none() => {
+                tracing::warn!(
+                    error = report::chain(&error),
+                    "the model's rate is not the device's"
+                );
+            }
+            told => told?,
+        }
     }
     let kept = (KEPT_S * rate).clamp(*KEPT.start(), *KEPT.end());
     tell(folder.join("buffer/length"), &format!("{kept:.0}"))

@@ -98,7 +98,7 @@ impl Device {
     /// What a raw value of a channel is multiplied with after the other was added to it: those of the channel, or
     /// those that all channels of its kind share.
     pub(super) fn scale(&self, channel: &str) -> Result<(f64, f64), DeviceError> {
-        let kind = channel.split('_').next().unwrap_or(channel).trim_end_matches(char::is_numeric);
+        let kind = kind(channel);
         let read = |what: &str, default: f64| {
             for name in [channel, kind] {
                 let path = self.folder.join(format!("in_{name}_{what}"));
@@ -112,6 +112,24 @@ impl Device {
         };
         Ok((read("scale", 1.0)?, read("offset", 0.0)?))
     }
+
+    /// The files that set how often these channels are sampled: the device's own where it has one, else those of
+    /// their kinds, else those of each.
+    pub(super) fn rates(&self, channels: &[String]) -> Vec<PathBuf> {
+        let mut rates = Vec::new();
+        for channel in channels {
+            let names = [String::new(), format!("in_{}_", kind(channel)), format!("in_{channel}_")];
+            let paths = names.map(|name| self.folder.join(format!("{name}sampling_frequency")));
+            let found = paths.into_iter().find(|path| path.exists());
+            rates.extend(found.filter(|path| !rates.contains(path)));
+        }
+        rates
+    }
+}
+
+/// What a channel measures: `accel` of `accel_x`, `voltage` of `voltage0`.
+fn kind(channel: &str) -> &str {
+    channel.split('_').next().unwrap_or(channel).trim_end_matches(char::is_numeric)
 }
 
 pub(super) fn number(path: PathBuf, text: &str) -> Result<f64, DeviceError> {

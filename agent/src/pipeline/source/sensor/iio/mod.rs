@@ -91,6 +91,10 @@ impl Place for Iio {
         })
     }
 
+    fn source_hz(&self, wanted: &Wanted) -> Option<f64> {
+        Some(rate_hz(wanted))
+    }
+
     fn refuses(&self, wanted: &Wanted) -> Option<String> {
         let rate = rate_hz(wanted);
         (self.mode == Mode::Polled && rate > POLLED_HZ_MAX).then(|| {
