@@ -230,6 +230,26 @@ fn a_broker_that_is_unknown_away_or_strict_is_told() -> Result<()> {
 }
 
 #[test]
+fn a_broker_whose_password_is_the_services_credential_is_asked_with_it_or_not_at_all() -> Result<()>
+{
+    let folder = Folder::new()?;
+    let login = Login { user: "device".to_owned(), password: "right".to_owned() };
+    let strict = Broker::with(Some(&login), false)?;
+    let mqtt = format!(
+        "[mqtt]\nurl = \"{}\"\nusername = \"device\"\npassword_file = \"credential:mqtt\"\n[models",
+        strict.url()
+    );
+    let config = good(&folder)?.replacen("[models", &mqtt, 1);
+    let examined = Examined::of(&folder, &config)?;
+    examined.says("broker", "skipped", &["the credential `mqtt` is the service's"])?;
+    let script = "mount -t tmpfs none /run\nmkdir -p /run/credentials/vedette.service\n\
+                  echo right >/run/credentials/vedette.service/mqtt\n\
+                  exec \"$vedette\" doctor --json --config vedette.toml";
+    let examined = Examined::by(apart(&folder, script)?)?;
+    examined.says("broker", "well", &["a message came back after"])
+}
+
+#[test]
 fn a_fleet_that_is_away_or_of_somebody_else_is_told_and_nothing_that_is_trusted_changes()
 -> Result<()> {
     let (folder, fleet, other) = (Folder::new()?, Fleet::new()?, Fleet::new()?);

@@ -13,6 +13,9 @@ pub(super) fn check(patient: &Patient) -> Vec<Finding> {
     let Some(settings) = &config.mqtt else {
         return vec![Finding::skipped(CHECK, "none is configured: add [mqtt] with its `url`")];
     };
+    if let Some(why) = settings.withheld() {
+        return vec![Finding::skipped(CHECK, format!("nobody asked: {why}"))];
+    }
     let look =
         |broker: &mqtt::Address| match super::wait(mqtt::probe(settings, broker, &config.topics)) {
             Ok(Ok(took)) => Finding::well(

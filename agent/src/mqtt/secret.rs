@@ -10,6 +10,8 @@ use crate::supervisor::Failure;
 const CREDENTIAL: &str = "credential:";
 /// Where systemd says that credentials are.
 const DIRECTORY: &str = "CREDENTIALS_DIRECTORY";
+/// Where they are of the service, for who examines it: root's, and there while it runs.
+const OF_SERVICE: &str = "/run/credentials/vedette.service";
 /// Largest file: a chain of certificates has a few kilobytes.
 const MAX_BYTES: u64 = 1 << 20;
 
@@ -45,15 +47,31 @@ impl Secret {
             Self::File(path) => path.clone(),
             Self::Credential(name) => match std::env::var_os(DIRECTORY) {
                 Some(directory) => Path::new(&directory).join(name),
-                None => {
+                None if !Path::new(OF_SERVICE).join(name).exists() => {
                     return Err(Failure::retry(
                         format!("there is no credential `{name}`"),
                         "the unit has no LoadCredential= for it ($CREDENTIALS_DIRECTORY is not set)",
                     ));
                 }
+                None => Path::new(OF_SERVICE).join(name),
             },
         };
         read(&path)
+    }
+
+    /// Why this process cannot have what the service has; `None` where it can, or where the service cannot either.
+    #[must_use]
+    pub fn withheld(&self) -> Option<String> {
+        let Self::Credential(name) = self else { return None };
+        let path = Path::new(OF_SERVICE).join(name);
+        if std::env::var_os(DIRECTORY).is_some() {
+            return None;
+        }
+        let error = std::fs::File::open(&path).err()?;
+        Some(format!(
+            "the credential `{name}` is the service's, while it runs, and root's: cannot read `{}`: {error}",
+            path.display()
+        ))
     }
 
     /// Its first line.

@@ -110,6 +110,17 @@ impl MqttSettings {
         }
     }
 
+    /// Why this process cannot log in as the service does, where that is so: a secret is the service's alone.
+    #[must_use]
+    pub fn withheld(&self) -> Option<String> {
+        let user = match &self.username {
+            Some(Username::In(secret)) => Some(secret),
+            _ => None,
+        };
+        let identity = self.identity.iter().flat_map(|(cert, key)| [cert, key]);
+        user.into_iter().chain(&self.password).chain(identity).find_map(Secret::withheld)
+    }
+
     pub(super) fn client_id(&self, device: &str) -> String {
         self.client_id.clone().unwrap_or_else(|| format!("vedette-{device}"))
     }
