@@ -1,8 +1,7 @@
 //! `vedette run`.
 
 use clap::Args;
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt as _;
 
@@ -52,7 +51,8 @@ fn start_log(settings: &LogSettings) {
     // Of the library's own chatter only what is wrong, unless the directives say otherwise.
     let directives = format!("ort=warn,{}", settings.level);
     // It was checked when the configuration was read.
-    let filter = EnvFilter::try_new(&directives).unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter =
+        directives.parse().unwrap_or_else(|_| Targets::new().with_default(LevelFilter::INFO));
     let journal = match settings.format {
         LogFormat::Auto => is_journal(&std::io::stderr()),
         LogFormat::Journald => true,

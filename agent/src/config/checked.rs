@@ -330,7 +330,7 @@ fn log(top: &Section<'_>) -> LogSettings {
     let mut settings = LogSettings { level: "info".to_owned(), format: LogFormat::Auto };
     if let Some(section) = top.section("log") {
         if let Some(level) = section.text("level") {
-            if let Err(error) = tracing_subscriber::EnvFilter::try_new(&level) {
+            if let Err(error) = level.parse::<tracing_subscriber::filter::Targets>() {
                 section.mistake("level", format!("{error}; try error, warn, info, debug or trace"));
             }
             // A word alone is a level: any other would be taken for a module's name, and hide everything else.
