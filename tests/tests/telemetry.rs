@@ -223,6 +223,14 @@ fn what_an_earlier_configuration_left_is_cleared_and_what_there_is_stays() -> Re
     }
     let heard = later.heard();
     assert!(heard.iter().all(|message| !gone.contains(&message.topic)), "{heard:?}");
+
+    // Without telemetry nobody says how any alarm stands.
+    let mut daemon = bench.start(&["[telemetry]\nenabled = false\n", &model, &door].concat())?;
+    later.wait("the alarm to be cleared", PATIENCE, |messages| {
+        let last = messages.iter().rfind(|one| one.topic == topics.alarm("source_silent.door"))?;
+        last.body.is_empty().then_some(())
+    })?;
+    assert_eq!(daemon.stop()?.code, Some(0));
     Ok(())
 }
 

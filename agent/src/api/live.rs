@@ -51,13 +51,8 @@ const RETRY_S: u32 = 30;
 const BOUNDARY: &str = "vedette-frame";
 
 /// Places for those who watch a stream.
-#[derive(Debug)]
-pub(super) struct Viewers(Arc<Semaphore>);
-
-impl Default for Viewers {
-    fn default() -> Self {
-        Self(Arc::new(Semaphore::new(VIEWERS_MAX)))
-    }
+pub(super) fn places() -> Arc<Semaphore> {
+    Arc::new(Semaphore::new(VIEWERS_MAX))
 }
 
 /// The pipeline that a path names.
@@ -121,7 +116,7 @@ async fn live(
     if !(1..=RATE_MAX_HZ).contains(&rate) {
         return Err(Refusal::bad(format!("`fps` is {rate}: 1 to {RATE_MAX_HZ}")));
     }
-    let place = api.viewers.0.clone().try_acquire_owned().map_err(|_| {
+    let place = api.viewers.clone().try_acquire_owned().map_err(|_| {
         Refusal::busy(format!("{VIEWERS_MAX} streams are watched already: close one of them"))
     })?;
     // One picture ahead: a viewer who is slow gets fewer, and none are kept for him.

@@ -41,6 +41,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::http::Uri;
 use axum::middleware::{from_fn, from_fn_with_state};
+use tokio::sync::Semaphore;
 
 pub use models::{Models, Version};
 pub use settings::{ApiSettings, Identity, WorkSettings};
@@ -55,8 +56,8 @@ struct Api {
     settings: ApiSettings,
     view: View,
     traffic: traffic::Traffic,
-    viewers: live::Viewers,
-    predicting: predict::Predicting,
+    viewers: Arc<Semaphore>,
+    predicting: Arc<Semaphore>,
     marks: marks::Marks,
     room: body::Room,
     shelf: models::Shelf,
@@ -87,8 +88,8 @@ pub fn start(settings: &ApiSettings, view: View, supervisor: &Supervisor) {
     let api = Arc::new(Api {
         settings: settings.clone(),
         traffic: traffic::Traffic::default(),
-        viewers: live::Viewers::default(),
-        predicting: predict::Predicting::default(),
+        viewers: live::places(),
+        predicting: predict::places(),
         marks: marks::Marks::new(view.pipelines.len()),
         room: body::Room::new(settings.body_bytes),
         work: work::Work::new(&settings.work, view.models.cache.clone()),

@@ -1,12 +1,21 @@
 //! What is watched: the board, and each pipeline that runs.
 
+use std::collections::BTreeSet;
+
 use super::House;
+use crate::mqtt;
 use crate::telemetry::worker::{self, Ears, Pipeline};
 
 impl House {
     /// Starts to watch, where that is configured.
     pub(super) fn watch_board(&self) {
-        let Some(settings) = &self.config.telemetry else { return };
+        let Some(settings) = &self.config.telemetry else {
+            // Nobody will say any more how the alarms stand that were watched before.
+            if let Some(link) = &self.link {
+                mqtt::sweep(link, &link.topics().alarm("+"), BTreeSet::new(), &self.supervisor);
+            }
+            return;
+        };
         let pipelines = self.open.iter().map(|pipeline| {
             let configured = self.config.pipeline(&pipeline.name);
             Pipeline {

@@ -45,16 +45,16 @@ impl Secret {
     pub fn bytes(&self) -> Result<Vec<u8>, Failure> {
         let path = match self {
             Self::File(path) => path.clone(),
-            Self::Credential(name) => match std::env::var_os(DIRECTORY) {
-                Some(directory) => Path::new(&directory).join(name),
-                None if !Path::new(OF_SERVICE).join(name).exists() => {
+            Self::Credential(name) => {
+                let path = credential(name);
+                if !is_service() && !path.exists() {
                     return Err(Failure::retry(
                         format!("there is no credential `{name}`"),
                         "the unit has no LoadCredential= for it ($CREDENTIALS_DIRECTORY is not set)",
                     ));
                 }
-                None => Path::new(OF_SERVICE).join(name),
-            },
+                path
+            }
         };
         read(&path)
     }
@@ -63,10 +63,10 @@ impl Secret {
     #[must_use]
     pub fn withheld(&self) -> Option<String> {
         let Self::Credential(name) = self else { return None };
-        let path = Path::new(OF_SERVICE).join(name);
-        if std::env::var_os(DIRECTORY).is_some() {
+        if is_service() {
             return None;
         }
+        let path = credential(name);
         let error = std::fs::File::open(&path).err()?;
         Some(format!(
             "the credential `{name}` is the service's, while it runs, and root's: cannot read `{}`: {error}",
@@ -83,6 +83,16 @@ impl Secret {
         let text = String::from_utf8_lossy(&bytes);
         Ok(text.lines().next().unwrap_or_default().to_owned())
     }
+}
+
+/// Whether systemd handed credentials to this process.
+fn is_service() -> bool {
+    std::env::var_os(DIRECTORY).is_some()
+}
+
+/// Where the credential `name` is.
+fn credential(name: &str) -> PathBuf {
+    std::env::var_os(DIRECTORY).map_or_else(|| OF_SERVICE.into(), PathBuf::from).join(name)
 }
 
 /// The file at `path`.

@@ -108,13 +108,15 @@ fn output(spec: &TensorSpec, named: &BTreeMap<&str, usize>) -> Option<Vec<usize>
 /// another.
 #[must_use]
 pub fn takes_batches(signature: &Signature) -> bool {
-    let first = |dims: &[Dim]| match dims.first() {
-        Some(Dim::Free(name)) if !name.is_empty() => Some(name.clone()),
-        _ => None,
-    };
-    let mut tensors = signature.inputs.iter().chain(&signature.outputs);
-    let Some(name) = tensors.next().and_then(|spec| first(&spec.dims)) else { return false };
-    tensors.all(|spec| first(&spec.dims).as_ref() == Some(&name))
+    fn first(spec: &TensorSpec) -> Option<&str> {
+        match spec.dims.first() {
+            Some(Dim::Free(name)) if !name.is_empty() => Some(name),
+            _ => None,
+        }
+    }
+    let mut tensors = signature.inputs.iter().chain(&signature.outputs).map(first);
+    let Some(Some(name)) = tensors.next() else { return false };
+    tensors.all(|other| other == Some(name))
 }
 
 /// Bytes of a tensor; `None` above [`TENSOR_BYTES_MAX`].

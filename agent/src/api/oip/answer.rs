@@ -61,9 +61,9 @@ pub(super) fn answer(
     mut values: Vec<Value>,
 ) -> Result<Response, Refusal> {
     let specs = &model.folder.signature.outputs;
-    let batched = takes_batches(&model.folder.signature);
     for (value, wanted) in values.iter_mut().zip(wanted) {
         if let Some(count) = wanted.classes {
+            let batched = takes_batches(&model.folder.signature);
             *value = classes::classes(value, count, &model.folder.labels, batched)
                 .ok_or_else(|| Refusal::bad("classes are made of numbers"))?;
         }

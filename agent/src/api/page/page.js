@@ -79,11 +79,12 @@ function renewAll() {
 function pipelineCard(one) {
   if (!one.pictures) return make("article", { class: "card" }, make("h3", {}, one.name), make("div", {}));
   const picture = make("img", { alt: `What pipeline ${one.name} sees, with what was found drawn in`, src: liveSource(one.name) });
+  const card = make("article", { class: "card" }, make("h3", {}, one.name), picture, make("div", {}));
   // A stream that broke, because the daemon began anew or the camera was gone, is asked for again.
-  const again = () => { picture.src = liveSource(one.name); };
+  const again = () => renew(card);
   picture.addEventListener("error", () => setTimeout(again, 3 * PICTURE_MS));
   picture.addEventListener("load", () => { if (!streams) setTimeout(again, PICTURE_MS); });
-  return make("article", { class: "card" }, make("h3", {}, one.name), picture, make("div", {}));
+  return card;
 }
 
 function pipelineUpdate(card, one, slow) {

@@ -40,13 +40,8 @@ use crate::report;
 const PICTURES_MAX: usize = 4;
 
 /// Places for those whose pictures are prepared.
-#[derive(Debug)]
-pub(super) struct Predicting(Arc<Semaphore>);
-
-impl Default for Predicting {
-    fn default() -> Self {
-        Self(Arc::new(Semaphore::new(PICTURES_MAX)))
-    }
+pub(super) fn places() -> Arc<Semaphore> {
+    Arc::new(Semaphore::new(PICTURES_MAX))
 }
 
 pub(super) fn routes() -> Router<Arc<Api>> {
@@ -144,7 +139,7 @@ async fn answer(
 ) -> Result<Response, Refusal> {
     let spec = postprocess(model, &pipeline.open.name)?;
     let known = model.clone();
-    let place = api.predicting.0.clone().try_acquire_owned();
+    let place = api.predicting.clone().try_acquire_owned();
     let place = place.map_err(|_| Refusal::busy("too many pictures are being prepared"))?;
     // Decoding takes milliseconds: other requests go on meanwhile. It is not ended where its client goes away, and
     // keeps its place and its room until it has.

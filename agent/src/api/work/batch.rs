@@ -5,8 +5,7 @@ use std::collections::VecDeque;
 use super::queue::Job;
 use super::refused;
 use crate::api::answer::Refusal;
-use crate::pipeline::engine::Signature;
-use crate::pipeline::engine::{Engine, EngineError};
+use crate::pipeline::engine::{Engine, EngineError, Signature};
 use crate::pipeline::shape::takes_batches;
 use crate::pipeline::value::Value;
 
@@ -28,10 +27,10 @@ pub(super) fn together(engine: &dyn Engine, jobs: &VecDeque<Job>, items_max: usi
     if items_max < 2 || fixed || !takes_batches(engine.signature()) {
         return alone;
     }
-    let Some(mut items) = jobs.front().and_then(items) else { return alone };
+    let Some(mut items) = jobs.front().and_then(|job| items(&job.inputs)) else { return alone };
     let mut count = 1;
     for job in jobs.iter().skip(1) {
-        let Some(more) = self::items(job).filter(|more| items + more <= items_max) else {
+        let Some(more) = self::items(&job.inputs).filter(|more| items + more <= items_max) else {
             return Together { jobs: count, full: true };
         };
         if !alike(&jobs[0], job) {
@@ -44,16 +43,15 @@ pub(super) fn together(engine: &dyn Engine, jobs: &VecDeque<Job>, items_max: usi
 }
 
 /// Items of a request; `None` where its inputs do not agree.
-fn items(job: &Job) -> Option<usize> {
-    let mut extents = job.inputs.iter().map(|input| input.shape.first().copied());
+fn items(inputs: &[Value]) -> Option<usize> {
+    let mut extents = inputs.iter().map(|input| input.shape.first().copied());
     let items = extents.next()??;
     (items > 0 && extents.all(|extent| extent == Some(items))).then_some(items)
 }
 
 /// How many items `inputs` are for a model of this signature: one, where its first extent counts something else.
 pub(in crate::api) fn count(signature: &Signature, inputs: &[Value]) -> usize {
-    let first = inputs.first().and_then(|input| input.shape.first().copied());
-    first.filter(|_| takes_batches(signature)).unwrap_or(1)
+    if takes_batches(signature) { items(inputs).unwrap_or(1) } else { 1 }
 }
 
 /// Whether two requests differ in their first extents alone.
@@ -92,7 +90,7 @@ fn joined(engine: &dyn Engine, jobs: &[Job]) -> Result<Option<Vec<Vec<Value>>>, 
         })
         .collect();
     let (Some(inputs), Some(extents)) =
-        (inputs, jobs.iter().map(items).collect::<Option<Vec<usize>>>())
+        (inputs, jobs.iter().map(|job| items(&job.inputs)).collect::<Option<Vec<usize>>>())
     else {
         return Ok(None);
     };
