@@ -11,6 +11,11 @@ OPSET = 13
 IR_VERSION = 8
 
 
+def same_padding(kernel, stride):
+    """Pixels on each side, so that a convolution's output is its input's extent divided by the stride."""
+    return kernel // 2 if kernel % 2 else (kernel - stride) // 2
+
+
 class Graph:
     """A graph under construction; each method adds nodes and returns the name of its result."""
 
@@ -34,9 +39,9 @@ class Graph:
         return names[0] if outputs == 1 else names
 
     def conv(self, x, weight, bias, stride=1, groups=1):
-        """Convolution with "same" padding for odd kernels; weight [out, in / groups, k...]."""
+        """Convolution with "same" padding; weight [out, in / groups, k...]."""
         kernel = list(weight.shape[2:])
-        pads = [k // 2 for k in kernel] * 2
+        pads = [same_padding(k, stride) for k in kernel] * 2
         inputs = [x, self.constant(weight.astype(np.float32), "w"), self.constant(bias.astype(np.float32), "b")]
         return self.add("Conv", inputs, kernel_shape=kernel, strides=[stride] * len(kernel), pads=pads, group=groups)
 

@@ -16,7 +16,7 @@ GOLDEN = {"wide": (1280, 720, 3, False), "four-by-three-nv12": (640, 480, 5, Tru
 TOML = """\
 schema = 1
 name = "shapes"
-version = "1.0.0"
+version = "2.0.0"
 task = "detect"
 summary = "Finds circles, squares, triangles and stars."
 license = "Apache-2.0"
@@ -76,7 +76,7 @@ CARD = """\
 | output | `output0` f32 [batch, 8, 2100]: centre x, centre y, width, height in input pixels; four scores, 0 to 1. Non-maximum suppression is left to the caller (class-aware, IoU {iou}) |
 | score threshold | {score} |
 | network | anchor-free, strides 8, 16, 32; {parameters:,} parameters, {size} KiB, {gflop} GFLOP a picture (a multiplication and an addition are two) |
-| ONNX | opset 13, IR version 8; Conv, Sigmoid, Mul, Add, Sub, Concat, Split, MaxPool, Resize (nearest), Reshape |
+| ONNX | opset 13, IR version 8; Conv, Relu, Sigmoid, Mul, Add, Sub, Concat, Split, MaxPool, Resize (nearest), Reshape |
 | licence | Apache-2.0; drawn and trained from nothing by `models/make/make-shapes.py` |
 
 ## Data

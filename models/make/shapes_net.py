@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from drawing import LABELS
-from graph import Graph, decode_sides
+from graph import Graph, decode_sides, same_padding
 from picture import SIDE
 
 STRIDES = (8, 16, 32)
@@ -20,39 +20,39 @@ CLASSES = len(LABELS)
 
 
 class ConvAct(nn.Module):
-    """Convolution, batch norm, SiLU."""
+    """Convolution, batch norm, ReLU: an activation that a processor computes while it stores the convolution."""
 
     def __init__(self, inputs, outputs, kernel=3, stride=1):
         super().__init__()
-        self.conv = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False)
+        self.conv = nn.Conv2d(inputs, outputs, kernel, stride, same_padding(kernel, stride), bias=False)
         self.norm = nn.BatchNorm2d(outputs, eps=1e-3, momentum=0.03)
 
     def forward(self, x):
-        return F.silu(self.norm(self.conv(x)))
+        return F.relu(self.norm(self.conv(x)))
 
     def export(self, g, x):
         gain = (self.norm.weight / torch.sqrt(self.norm.running_var + self.norm.eps)).detach()
         weight = self.conv.weight.detach() * gain[:, None, None, None]
         bias = self.norm.bias.detach() - self.norm.running_mean * gain
-        return g.silu(g.conv(x, weight.numpy(), bias.numpy(), self.conv.stride[0]))
+        return g.add("Relu", [g.conv(x, weight.numpy(), bias.numpy(), self.conv.stride[0])])
 
 
-class Split(nn.Module):
-    """Cross-stage block: half the channels pass a residual pair of 3x3 convolutions, all are joined again."""
+class Stage(nn.Module):
+    """Cross-stage block: one narrow branch is joined as it is, another with and without a residual pair of 3x3
+    convolutions. Two convolutions and no split of one: a split has the tensor laid out anew, twice."""
 
-    def __init__(self, inputs, outputs):
+    def __init__(self, inputs, outputs, half):
         super().__init__()
-        self.half = outputs // 2
-        self.first = ConvAct(inputs, outputs, 1)
-        self.a, self.b = ConvAct(self.half, self.half), ConvAct(self.half, self.half)
-        self.last = ConvAct(3 * self.half, outputs, 1)
+        self.left, self.right = ConvAct(inputs, half, 1), ConvAct(inputs, half, 1)
+        self.a, self.b = ConvAct(half, half), ConvAct(half, half)
+        self.last = ConvAct(3 * half, outputs, 1)
 
     def forward(self, x):
-        left, right = self.first(x).chunk(2, 1)
-        return self.last(torch.cat([left, right, right + self.b(self.a(right))], 1))
+        right = self.right(x)
+        return self.last(torch.cat([self.left(x), right, right + self.b(self.a(right))], 1))
 
     def export(self, g, x):
-        left, right = g.halves(self.first.export(g, x), self.half)
+        left, right = self.left.export(g, x), self.right.export(g, x)
         deep = g.add("Add", [right, self.b.export(g, self.a.export(g, right))])
         return self.last.export(g, g.concat([left, right, deep]))
 
@@ -100,15 +100,15 @@ class ShapesNet(nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.stem, self.down4 = ConvAct(3, 16, stride=2), ConvAct(16, 24, stride=2)
-        self.down8, self.at8 = ConvAct(24, 48, stride=2), Split(48, 48)
-        self.down16, self.at16 = ConvAct(48, 64, stride=2), Split(64, 64)
-        self.down32, self.at32 = ConvAct(64, 64, stride=2), Pyramid(64)
-        self.up16, self.up8 = Split(64 + 64, 64), Split(64 + 48, 40)
-        self.heads = nn.ModuleList([Head(40, 40), Head(64, 48), Head(64, 32)])
+        self.stem = ConvAct(3, 16, kernel=6, stride=4)
+        self.down8, self.at8 = ConvAct(16, 32, stride=2), Stage(32, 32, 16)
+        self.down16, self.at16 = ConvAct(32, 48, stride=2), Stage(48, 48, 24)
+        self.down32, self.at32 = ConvAct(48, 64, stride=2), Pyramid(64)
+        self.up16, self.up8 = Stage(64 + 48, 48, 24), Stage(48 + 32, 24, 8)
+        self.heads = nn.ModuleList([Head(24, 16), Head(48, 24), Head(64, 32)])
 
     def forward(self, x):
-        p8 = self.at8(self.down8(self.down4(self.stem(x))))
+        p8 = self.at8(self.down8(self.stem(x)))
         p16 = self.at16(self.down16(p8))
         p32 = self.at32(self.down32(p16))
         p16 = self.up16(torch.cat([F.interpolate(p32, scale_factor=2), p16], 1))
@@ -119,7 +119,7 @@ class ShapesNet(nn.Module):
         """The ONNX model with the boxes decoded and the scores through their sigmoid."""
         g = Graph("shapes")
         x = "images"
-        for layer in (self.stem, self.down4, self.down8, self.at8):
+        for layer in (self.stem, self.down8, self.at8):
             x = layer.export(g, x)
         p8 = x
         p16 = self.at16.export(g, self.down16.export(g, p8))
@@ -136,13 +136,14 @@ class ShapesNet(nn.Module):
                        "Vedette shapes detector")
 
 
-def cells_of(height, width):
+def cells_of(height, width, device):
     """Centres [N, 2] and strides [N] of every cell, in pixels."""
     points, steps = [], []
     for stride in STRIDES:
-        y, x = torch.meshgrid(torch.arange(height // stride), torch.arange(width // stride), indexing="ij")
+        down, across = (torch.arange(extent // stride, device=device) for extent in (height, width))
+        y, x = torch.meshgrid(down, across, indexing="ij")
         points.append((torch.stack([x.flatten(), y.flatten()], 1) + 0.5) * stride)
-        steps.append(torch.full((x.numel(),), float(stride)))
+        steps.append(torch.full((x.numel(),), float(stride), device=device))
     return torch.cat(points), torch.cat(steps)
 
 
@@ -198,7 +199,7 @@ def assign(scores, boxes, points, truth, labels, kind):
 
 def loss_of(raw, height, width, truth, labels, kind):
     """Sum of label loss and box loss, per counted target."""
-    points, steps = cells_of(height, width)
+    points, steps = cells_of(height, width, raw.device)
     boxes = boxes_of(raw, points, steps)
     logits = raw[:, 4:].permute(0, 2, 1)
     which, target, unasked = assign(logits.sigmoid(), boxes.detach(), points, truth, labels, kind)
