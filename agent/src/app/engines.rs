@@ -18,7 +18,7 @@ use crate::pipeline::postprocess::{ModelFacts, PostprocessError, PostprocessSpec
 use crate::pipeline::preprocess::{Prepare, Preprocess, PreprocessError, Windows};
 use crate::pipeline::shape::takes_batches;
 use crate::pipeline::worker::{Build, Fitting, Generation, ModelId, Swap};
-use crate::supervisor::Failure;
+use crate::supervisor::{Failure, exit};
 
 /// Why a model could not be made to run.
 #[derive(Debug, thiserror::Error)]
@@ -50,6 +50,17 @@ pub(super) enum BuildError {
     /// Its outputs are none that the pipeline's postprocess understands.
     #[error("pipeline `{pipeline}` cannot use model `{model}`")]
     Postprocess { pipeline: String, model: String, source: PostprocessError },
+}
+
+impl BuildError {
+    /// With what the daemon ends that cannot start for it. Memory that other programs hold may be there when the service
+    /// is started again; nothing else here is mended by that.
+    pub(super) fn exit_code(&self) -> u8 {
+        match self {
+            Self::Engine { source, .. } if source.finds_no_memory() => exit::FAILED,
+            _ => exit::CONFIG,
+        }
+    }
 }
 
 /// What a model's engine is made from. Changes when the configuration is read again, and with a release.
@@ -317,4 +328,28 @@ pub(super) fn info(model: &str, generation: &Generation) -> EngineInfo {
 
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_for_want_of_memory_is_it_worth_to_start_again() {
+        for (why, code) in [
+            ("CUDA failure 2: out of memory, in cudaSetDevice(info_.device_id)", exit::FAILED),
+            ("CUBLAS failure 3: CUBLAS_STATUS_ALLOC_FAILED", exit::FAILED),
+            ("CUDA failure 100: no CUDA-capable device is detected", exit::CONFIG),
+            ("libcublas.so.12: cannot open shared object file", exit::CONFIG),
+        ] {
+            let source = EngineError::Required { provider: "cuda".into(), why: why.into() };
+            let error = BuildError::Engine { model: "watch".into(), source };
+            assert_eq!(error.exit_code(), code, "{why}");
+        }
+        // The words of a run's own failure are those of what caused it.
+        let cause = std::io::Error::other("Failed to allocate memory for requested buffer");
+        let source = EngineError::Run(Box::new(cause));
+        let error = BuildError::Engine { model: "watch".into(), source };
+        assert_eq!(error.exit_code(), exit::FAILED);
+    }
 }

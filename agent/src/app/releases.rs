@@ -128,7 +128,7 @@ impl House {
                 built = self.engines.build(plan);
             }
         }
-        built.map_err(|error| Ended::failed(exit::CONFIG, &error))
+        built.map_err(|error| Ended::failed(error.exit_code(), &error))
     }
 
     /// Starts to take releases, and returns the way to ask about them. Where that cannot be, what runs goes on.

@@ -75,6 +75,18 @@ pub enum EngineError {
     Lost(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
+impl EngineError {
+    /// Whether it is only that there is no memory left, as CUDA, its libraries and ONNX Runtime say it: another
+    /// program may give some back.
+    #[must_use]
+    pub fn finds_no_memory(&self) -> bool {
+        let said = crate::report::chain(self).to_ascii_lowercase();
+        let signs =
+            ["out of memory", "no memory left", "alloc_failed", "failed to allocate memory"];
+        signs.iter().any(|sign| said.contains(sign))
+    }
+}
+
 /// A model's files, for an engine to open.
 #[derive(Debug, Clone, Copy)]
 pub struct ModelFiles<'a> {

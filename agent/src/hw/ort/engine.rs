@@ -110,14 +110,21 @@ impl OrtEngine {
     }
 }
 
+/// Why a provider that was taken did not run.
+const NO_NODE: &str = "it took no node of the graph";
+
 /// The error where the most preferred provider must run, or none is left.
 fn required(asked: &[Provider], why_not: &BTreeMap<Provider, String>) -> EngineError {
     let first = asked.iter().find(|provider| why_not.contains_key(provider));
-    let why = first.and_then(|provider| why_not.get(provider));
-    EngineError::Required {
-        provider: first.map_or("cpu", |provider| provider.name()).to_owned(),
-        why: why.cloned().unwrap_or_else(|| "it took no node of the graph".to_owned()),
+    let why = first.and_then(|provider| why_not.get(provider)).map_or(NO_NODE, String::as_str);
+    let provider = first.map_or("cpu", |provider| provider.name()).to_owned();
+    let mut error = EngineError::Required { provider, why: why.to_owned() };
+    if error.finds_no_memory()
+        && let EngineError::Required { why, .. } = &mut error
+    {
+        why.push_str("; `nvidia-smi`, and `free` on a Jetson, show what else holds its memory");
     }
+    error
 }
 
 fn report(
@@ -134,7 +141,7 @@ fn report(
     if !nodes.is_empty() {
         for provider in left.iter().filter(|provider| !ran(provider)) {
             if *provider != Provider::Cpu {
-                why_not.insert(*provider, "it took no node of the graph".to_owned());
+                why_not.insert(*provider, NO_NODE.to_owned());
             }
         }
     }
@@ -296,7 +303,7 @@ impl OrtEngine {
     fn lane_of(&self, extents: &[Extents]) -> Result<Box<dyn Lane>, EngineError> {
         let Signature { inputs, outputs } = &self.signature;
         let mut lane = OrtLane::new(&self.shared, inputs, outputs, extents)?;
-        lane.record().map_err(of_run)?;
+        lane.record().map_err(|failure| of_run(&failure))?;
         Ok(Box::new(lane))
     }
 }
@@ -311,8 +318,12 @@ impl Engine for OrtEngine {
     }
 
     fn lane_up_to(&self, most: usize) -> Result<Box<dyn Lane>, EngineError> {
+        // CUDA plans its kernels anew whenever a run has another number of items than the one before it, which takes
+        // longer than the run (seen on an H100): each is of as many, filled or not. A replayed run is planned already.
+        let plans = self.report.provider == Provider::Cuda.name() && self.shared.graphs.is_none();
+        let least = if plans { most } else { 1 };
         let extents: Vec<_> =
-            (1..=most).map(|items| self.extents(items)).collect::<Result<_, _>>()?;
+            (least..=most).map(|items| self.extents(items)).collect::<Result<_, _>>()?;
         self.lane_of(&extents)
     }
 

@@ -20,7 +20,20 @@ pub(super) fn reason(failure: &Failure) -> String {
     in_one_line(failure.message())
 }
 
+/// What a call of CUDA or of its libraries failed with is in the middle of a message, behind the types of C++.
+const CALLS: &[&str] = &["CUDA failure ", "CUDNN failure ", "CUBLAS failure ", "CUFFT failure "];
+
 fn in_one_line(message: &str) -> String {
+    if let Some(at) = CALLS.iter().filter_map(|call| message.rfind(call)).max() {
+        // `CUDA failure 2: out of memory ; GPU=0 ; hostname=x ; file=/a.cc ; line=1 ; expr=cudaMalloc(&p, size);`
+        let mut parts = message[at..].split(" ; ");
+        let what = parts.next().unwrap_or_default().trim();
+        let call = parts.find_map(|part| part.trim().strip_prefix("expr="));
+        return match call.map(|call| call.trim().trim_end_matches(';').trim()) {
+            Some(call) if !call.is_empty() => format!("{what}, in {call}"),
+            _ => what.to_owned(),
+        };
+    }
     // `[ONNXRuntimeError] : 1 : FAIL : Message`
     let message = match message.strip_prefix("[ONNXRuntimeError]") {
         Some(rest) => rest.splitn(4, " : ").nth(3).unwrap_or(rest),
@@ -37,12 +50,10 @@ fn in_one_line(message: &str) -> String {
 }
 
 /// A failed run: over once, or for good?
-pub(super) fn of_run(failure: Failure) -> EngineError {
-    if failure.code() == ort::ErrorCode::DeviceReset || loses_the_device(failure.message()) {
-        EngineError::Lost(Box::new(failure))
-    } else {
-        EngineError::Run(Box::new(failure))
-    }
+pub(super) fn of_run(failure: &Failure) -> EngineError {
+    let lost = failure.code() == ort::ErrorCode::DeviceReset || loses_the_device(failure.message());
+    let said = Box::new(Failure::new(reason(failure)));
+    if lost { EngineError::Lost(said) } else { EngineError::Run(said) }
 }
 
 /// What CUDA says after an error that stays: every later call in this process fails too.
@@ -88,6 +99,14 @@ mod tests {
             ("[ONNXRuntimeError] : 1 : FAIL : Failed to load : it", "Failed to load : it"),
             ("/a/b.cc:12 void f(int) Bad\n  thing (here)", "Bad thing (here)"),
             ("plain words", "plain words"),
+            // As ONNX Runtime 1.31 said it on an H100 with no memory left, shortened.
+            (
+                "/o/cuda_call.cc:154 std::conditional_t<THRW, void> onnxruntime::CudaCall(ERRTYPE) [with ERRTYPE = \
+                 cudaError; bool THRW = true] /o/cuda_call.cc:146 CUDA failure 2: out of memory ; GPU=0 ; \
+                 hostname=vm ; file=/o/x.cc ; line=355 ; expr=cudaSetDevice(info_.device_id); \n\n",
+                "CUDA failure 2: out of memory, in cudaSetDevice(info_.device_id)",
+            ),
+            ("CUBLAS failure 3: ALLOC_FAILED ; GPU=0", "CUBLAS failure 3: ALLOC_FAILED"),
         ] {
             assert_eq!(in_one_line(message), reason);
         }

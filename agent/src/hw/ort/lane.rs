@@ -20,6 +20,7 @@ use super::buffer::{Buffer, elements};
 use super::device::{Device, DeviceBuffer};
 use super::failure::{Failure, of_run};
 use super::raw::{Binding, HostAllocator, MemoryInfo, RunOptions, Value};
+use super::replayer::Replayer;
 use super::session::{Session, kind_of};
 use super::turns;
 use super::warm::ones_where_integers;
@@ -38,9 +39,24 @@ pub(super) struct Shared {
     pub(super) cpu: MemoryInfo,
     /// The accelerator's own memory, where one runs nodes.
     pub(super) device: Option<(Arc<Device>, MemoryInfo)>,
-    /// Lanes so far, where runs are replayed: each has a CUDA graph of its own, with its own addresses.
-    pub(super) graphs: Option<AtomicI32>,
+    /// Where runs are replayed.
+    pub(super) graphs: Option<Graphs>,
     pub(super) session: Session,
+}
+
+/// CUDA graphs of an engine's lanes: each part has one of its own, with its own addresses.
+#[derive(Debug)]
+pub(super) struct Graphs {
+    /// Where all of the engine's runs are.
+    replayer: Replayer,
+    /// How many there are so far.
+    count: AtomicI32,
+}
+
+impl Graphs {
+    pub(super) fn new() -> Result<Self, Failure> {
+        Ok(Self { replayer: Replayer::start()?, count: AtomicI32::new(1) })
+    }
 }
 
 /// One set of buffers of a loaded graph.
@@ -50,8 +66,6 @@ pub(super) struct OrtLane {
     parts: Vec<Part>,
     /// Which of them ran last, where it succeeded, so that there is something to see.
     ran: Option<usize>,
-    /// Whether runs are being recorded as CUDA graphs.
-    records: bool,
     inputs: Vec<Bound>,
     outputs: Vec<Output>,
     /// Whether the library allocates some output.
@@ -206,7 +220,6 @@ impl OrtLane {
         let mut lane = Self {
             parts: Vec::with_capacity(extents.len()),
             ran: None,
-            records: false,
             inputs: own,
             takes: given.iter().any(|output| matches!(output, Output::Taken(_))),
             outputs: given,
@@ -270,13 +283,16 @@ impl OrtLane {
     }
 
     fn record_part(&mut self, part: usize) -> Result<(), Failure> {
-        let Some(graphs) = &self.shared.graphs else { return Ok(()) };
-        let graph = graphs.fetch_add(1, Ordering::Relaxed);
+        let shared = self.shared.clone();
+        let Some(graphs) = &shared.graphs else { return Ok(()) };
+        // The first run of a size plans its kernels, in tenths of a second: other models' frames need not wait for it.
+        self.run_part(part)?;
+        let graph = graphs.count.fetch_add(1, Ordering::Relaxed);
         self.parts[part].options = Some(RunOptions::of_graph(graph)?);
-        self.records = true;
-        let recorded = (0..RUNS_TO_RECORD).try_for_each(|_| self.run_part(part));
-        self.records = false;
-        recorded
+        graphs.replayer.run(&mut || {
+            let _turn = turns::to_record();
+            (0..RUNS_TO_RECORD).try_for_each(|_| self.pass(part))
+        })
     }
 
     /// Input `index`, of whatever type, as bytes to be filled.
@@ -307,12 +323,28 @@ impl OrtLane {
 
     #[inline]
     fn run_once(&mut self, part: usize) -> Result<(), Failure> {
+        if self.shared.device.is_none() {
+            // A processor's runs are in nobody's way.
+            return self.pass(part);
+        }
+        let beside = |this: &mut Self| {
+            let _turn = turns::to_run();
+            this.pass(part)
+        };
+        let shared = self.shared.clone();
+        match &shared.graphs {
+            Some(graphs) => graphs.replayer.run(&mut || beside(self)),
+            None => beside(self),
+        }
+    }
+
+    /// One run, in whatever turn the caller has on the device.
+    #[inline]
+    fn pass(&mut self, part: usize) -> Result<(), Failure> {
         if self.takes {
             self.untake();
         }
         let part = &self.parts[part];
-        // A processor's runs are in nobody's way.
-        let _turn = self.shared.device.is_some().then(|| turns::to_run(self.records));
         for (input, seen) in self.inputs.iter().zip(&part.inputs) {
             input.send(seen.bytes)?;
         }
@@ -421,12 +453,12 @@ impl Lane for OrtLane {
     }
 
     fn run(&mut self) -> Result<(), EngineError> {
-        self.run_raw().map_err(of_run)
+        self.run_raw().map_err(|failure| of_run(&failure))
     }
 
     fn run_first(&mut self, items: usize) -> Result<(), EngineError> {
         let largest = self.parts.len() - 1;
-        self.run_part(items.saturating_sub(1).min(largest)).map_err(of_run)
+        self.run_part(items.saturating_sub(1).min(largest)).map_err(|failure| of_run(&failure))
     }
 
     fn output(&self, index: usize) -> Option<View<'_>> {

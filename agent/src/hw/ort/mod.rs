@@ -22,6 +22,7 @@ mod profile;
 mod providers;
 mod raw;
 mod replayed;
+mod replayer;
 mod request;
 mod session;
 mod turns;

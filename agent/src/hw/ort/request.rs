@@ -55,7 +55,7 @@ pub(super) fn run(
     let specs = specs.ok_or_else(|| wrong("there is no such output".to_owned()))?;
     let made: Result<Vec<Input>, Failure> =
         inputs.iter().map(|given| Input::new(shared, given)).collect();
-    let made = made.map_err(of_run)?;
+    let made = made.map_err(|failure| of_run(&failure))?;
     let names =
         |specs: &mut dyn Iterator<Item = &TensorSpec>| -> Result<Vec<CString>, EngineError> {
             let name = |spec: &TensorSpec| CString::new(spec.name.as_str());
@@ -69,9 +69,9 @@ pub(super) fn run(
         &wanted,
         shared.device.is_some(),
     );
-    let found = found.map_err(of_run)?;
+    let found = found.map_err(|failure| of_run(&failure))?;
     let taken = found.iter().zip(&specs).map(|(value, spec)| take(value, spec.element));
-    taken.collect::<Result<_, _>>().map_err(of_run)
+    taken.collect::<Result<_, _>>().map_err(|failure| of_run(&failure))
 }
 
 impl Input {

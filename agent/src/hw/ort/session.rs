@@ -89,7 +89,7 @@ impl Session {
     ) -> Result<Vec<Value>, Failure> {
         let _turn = alone.then(|| self.turn.lock().unwrap_or_else(PoisonError::into_inner));
         // What is recorded on the device at this moment would be lost.
-        let _device = alone.then(|| turns::to_run(false));
+        let _device = alone.then(turns::to_run);
         let pointers = |names: &[CString]| -> Vec<*const c_char> {
             names.iter().map(|name| name.as_ptr()).collect()
         };

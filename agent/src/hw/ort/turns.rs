@@ -11,22 +11,24 @@ use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockW
 static CHANGES: Mutex<()> = Mutex::new(());
 static RUNS: RwLock<()> = RwLock::new(());
 
-/// A run's turn, beside other runs or alone.
+/// A run's turn, beside other runs.
+pub(super) type Beside = RwLockReadGuard<'static, ()>;
+
+/// A turn with nobody else on the device.
+#[derive(Debug)]
 #[expect(dead_code, reason = "held for their ends")]
-pub(super) enum Turn {
-    Beside(RwLockReadGuard<'static, ()>),
-    Alone(RwLockWriteGuard<'static, ()>, MutexGuard<'static, ()>),
+pub(super) struct Alone(RwLockWriteGuard<'static, ()>, MutexGuard<'static, ()>);
+
+/// For a run.
+#[inline]
+pub(super) fn to_run() -> Beside {
+    RUNS.read().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// For a run; `alone` where it is recorded.
-#[inline]
-pub(super) fn to_run(alone: bool) -> Turn {
-    if alone {
-        let changes = to_change();
-        Turn::Alone(RUNS.write().unwrap_or_else(PoisonError::into_inner), changes)
-    } else {
-        Turn::Beside(RUNS.read().unwrap_or_else(PoisonError::into_inner))
-    }
+/// For runs that are recorded.
+pub(super) fn to_record() -> Alone {
+    let changes = to_change();
+    Alone(RUNS.write().unwrap_or_else(PoisonError::into_inner), changes)
 }
 
 /// For whatever loads, allocates or frees.
@@ -42,8 +44,8 @@ mod tests {
     fn a_recording_is_alone_and_a_load_keeps_no_run_waiting() {
         let load = to_change();
         // Another thread records: it waits for the load, and meanwhile runs go on.
-        let recording = std::thread::spawn(|| drop(to_run(true)));
-        drop((to_run(false), to_run(false)));
+        let recording = std::thread::spawn(|| drop(to_record()));
+        drop((to_run(), to_run()));
         assert!(!recording.is_finished());
         drop(load);
         recording.join().unwrap();

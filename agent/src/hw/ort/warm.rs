@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::AtomicI32;
 
 use crate::pipeline::engine::{Lane, Signature};
 use crate::pipeline::shape::extents;
@@ -11,7 +10,7 @@ use crate::pipeline::tensor::Element;
 
 use super::device::Device;
 use super::failure::{Failure, reason};
-use super::lane::{OrtLane, Shared};
+use super::lane::{Graphs, OrtLane, Shared};
 use super::options::Options;
 use super::raw::{HostAllocator, MemoryInfo};
 use super::session::Session;
@@ -42,7 +41,7 @@ pub(super) fn warm(
         false => None,
     };
     let replays = options.tensorrt.cuda_graph || options.cuda.cuda_graph;
-    let graphs = (accelerated && replays).then(|| AtomicI32::new(1));
+    let graphs = (accelerated && replays).then(Graphs::new).transpose()?;
     let shared = Arc::new(Shared { host, cpu, device, graphs, session });
     let mut opened = Opened {
         shared,
