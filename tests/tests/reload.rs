@@ -52,6 +52,55 @@ fn a_changed_model_is_swapped_in_without_losing_a_frame() -> Result<()> {
     Ok(())
 }
 
+/// So many that the first is open, or swapped, long before the last.
+const MANY: usize = 12;
+
+/// Starts a daemon with as many models, all the folder `model`, each with a pipeline `doorN`.
+fn start_many(bench: &Bench) -> Result<Daemon> {
+    bench.folder.copy_model(&places::model("shapes")?, "model")?;
+    let config: String = (0..MANY)
+        .map(|n| {
+            let (model, name) = (format!("m{n}"), format!("door{n}"));
+            bench::model(&model, "model") + &bench::pipeline(&name, &model, bench::TEN_A_SECOND, "")
+        })
+        .collect();
+    Daemon::start(&bench.folder, &(bench.head() + &config))
+}
+
+#[test]
+fn a_daemon_that_is_told_while_it_starts_reads_again_once_it_runs() -> Result<()> {
+    let bench = Bench::new()?;
+    let mut daemon = start_many(&bench)?;
+    daemon.wait_log("model opened", PATIENCE)?;
+    bench.folder.edit("model/model.toml", &version(&bench)?, "version = \"101.0.0\"")?;
+    daemon.signal(Signal::HUP)?;
+
+    daemon.wait_log("model swapped", PATIENCE)?;
+    let log = daemon.log();
+    assert!(log.find(bench::RUNNING) < log.find("model swapped"), "{log}");
+    bench.listener.wait("a frame of the new model", PATIENCE, |messages| {
+        let seen = observations(messages, &bench.topics, "door0").ok()?;
+        seen.iter().any(|one| one.model.version == "101.0.0").then_some(())
+    })?;
+    assert_eq!(daemon.stop()?.code, Some(0));
+    Ok(())
+}
+
+#[test]
+fn told_to_stop_while_models_are_swapped_it_ends_well() -> Result<()> {
+    let bench = Bench::new()?;
+    let mut daemon = start_many(&bench)?;
+    daemon.wait_log(bench::RUNNING, PATIENCE)?;
+    bench.folder.edit("model/model.toml", &version(&bench)?, "version = \"101.0.0\"")?;
+    daemon.signal(Signal::HUP)?;
+    daemon.wait_log("model swapped", PATIENCE)?;
+    let ended = daemon.stop()?;
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    let heard = bench.goodbye()?;
+    let seen = observations(&heard, &bench.topics, "door0")?;
+    unbroken(&seen)
+}
+
 #[test]
 fn what_cannot_be_taken_is_named_and_what_runs_goes_on() -> Result<()> {
     let bench = Bench::new()?;

@@ -25,6 +25,7 @@ use crate::config::checked::Use;
 use crate::config::section::Mistake;
 use crate::disk::StateDir;
 use crate::hw::ort::Runtime;
+use crate::hw::process::exit_now;
 use crate::hw::{heap, pages};
 use crate::mqtt::{self, Link};
 use crate::pipeline::capture::Capture;
@@ -129,18 +130,16 @@ struct Signals {
 }
 
 impl Signals {
-    fn listen(runtime: &tokio::runtime::Runtime) -> Result<Self, Ended> {
+    fn listen(runtime: &tokio::runtime::Runtime, hangup: Signal) -> Result<Self, Ended> {
+        let terminate = Self::one(runtime, SignalKind::terminate())?;
+        Ok(Self { terminate, interrupt: Self::one(runtime, SignalKind::interrupt())?, hangup })
+    }
+
+    fn one(runtime: &tokio::runtime::Runtime, kind: SignalKind) -> Result<Signal, Ended> {
         let _inside = runtime.enter();
-        let listen = |kind| {
-            signal(kind).map_err(|error| Ended {
-                code: exit::FAILED,
-                message: format!("cannot listen for signals: {error}"),
-            })
-        };
-        Ok(Self {
-            terminate: listen(SignalKind::terminate())?,
-            interrupt: listen(SignalKind::interrupt())?,
-            hangup: listen(SignalKind::hangup())?,
+        signal(kind).map_err(|error| Ended {
+            code: exit::FAILED,
+            message: format!("cannot listen for signals: {error}"),
         })
     }
 }
@@ -152,6 +151,8 @@ impl House {
         state: &StateDir,
         runtime: &tokio::runtime::Runtime,
     ) -> Result<(Self, Signals), Ended> {
+        // Told to read its configuration again while it starts, it does so once it runs.
+        let hangup = Signals::one(runtime, SignalKind::hangup())?;
         if let Some(library) = &config.onnxruntime {
             Runtime::open(Some(library)).map_err(|error| Ended::failed(exit::CONFIG, &error))?;
         }
@@ -196,7 +197,7 @@ impl House {
             slots.extend(house.start_engine(index, booted, &ground)?);
         }
         // From here on it is told to stop, and drains; while a model was opened, which may take minutes, it just ended.
-        let signals = Signals::listen(runtime)?;
+        let signals = Signals::listen(runtime, hangup)?;
         house.tell();
         let releases = house.take_releases(slots, state);
         house.watch_board();
@@ -448,10 +449,9 @@ async fn told(terminate: &mut Signal, interrupt: &mut Signal) {
 }
 
 /// Ends the process without waiting for anything: the user asked twice.
-#[expect(clippy::exit, reason = "the second signal leaves at once")]
 fn leave() -> ! {
     tracing::warn!("told twice: leaving at once");
-    std::process::exit(exit::FAILED.into())
+    exit_now(exit::FAILED)
 }
 
 /// Where the configuration was read from, for [`Reread`].

@@ -10,6 +10,7 @@ use crate::app;
 use crate::config::Config;
 use crate::config::checked::{LogFormat, LogSettings};
 use crate::hw::heap;
+use crate::hw::process::exit_now;
 use crate::recent::Recent;
 use crate::supervisor::exit;
 use crate::watchdog;
@@ -41,7 +42,9 @@ impl Run {
             watchdog::status(&format!("{}; see `vedette doctor`", ended.message));
             complain(&ended.message);
         }
-        ended.code
+        // A model may still be loading, as SIGHUP asked: it needs what its library takes down at the process's end.
+        // Nothing waits to be printed: what is told ends with a line's end.
+        exit_now(ended.code)
     }
 }
 
