@@ -1,6 +1,7 @@
 """What is checked on the virtual board, each as one row of the table."""
 
 import json
+import re
 import time
 
 from machine import Failed
@@ -144,7 +145,9 @@ class Checks:
         return f"{said.count('✓')} ticks; the clock, which follows no other here, is named"
 
     def observes(self):
-        seen = self.frames(self.mark(), "1.0.0", 5)
+        # The package's own model, which the releases are made from.
+        card = (self.fleet.folder / "model.toml").read_text()
+        seen = self.frames(self.mark(), re.search(r'(?m)^version = "(.*)"', card)[1], 5)
         frame, timings = seen[-1]["frame"], seen[-1]["timings"]
         if (frame["width_px"], frame["height_px"]) != (320, 180):
             raise Failed(f"the frames are {frame}")
