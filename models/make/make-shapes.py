@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Trains the shapes detector on drawn pictures and writes its model folder, with measured accuracy.
 
-    nice -n 10 python make-shapes.py                   about an hour on two cores that have bf16
+    nice -n 10 python make-shapes.py                   about an hour on one core that has bf16
     python make-shapes.py --device cuda                five minutes on an H100 and 16 cores
     nice -n 10 python make-shapes.py --steps 300       a quick one, less accurate
 
@@ -166,7 +166,7 @@ def main():
     parser.add_argument("--pictures", type=int, default=20000, help="drawn for training")
     parser.add_argument("--held-out", type=int, default=2000)
     parser.add_argument("--threads", type=int, default=1, help="more are slower while others build")
-    parser.add_argument("--device", default="cpu", help="where it trains, as PyTorch names it: cpu, cuda")
+    parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"), help="where it trains")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--weights", type=Path, help="start from here instead of training, if the file exists; else write it")
     parser.add_argument("--out", type=Path, default=HERE.parent / "shapes")

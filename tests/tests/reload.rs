@@ -77,7 +77,8 @@ fn a_daemon_that_is_told_while_it_starts_reads_again_once_it_runs() -> Result<()
 
     daemon.wait_log("model swapped", PATIENCE)?;
     let log = daemon.log();
-    assert!(log.find(bench::RUNNING) < log.find("model swapped"), "{log}");
+    let runs = log.find(bench::RUNNING).context("it never ran")?;
+    assert!(Some(runs) < log.find("model swapped"), "{log}");
     bench.listener.wait("a frame of the new model", PATIENCE, |messages| {
         let seen = observations(messages, &bench.topics, "door0").ok()?;
         seen.iter().any(|one| one.model.version == "101.0.0").then_some(())

@@ -53,11 +53,16 @@ pub(super) enum BuildError {
 }
 
 impl BuildError {
-    /// With what the daemon ends that cannot start for it. Memory that other programs hold may be there when the service
-    /// is started again; nothing else here is mended by that.
+    /// Whether it may be well when the service is started again: memory that other programs hold is given back.
+    pub(super) fn may_pass(&self) -> bool {
+        matches!(self, Self::Engine { source, .. } if source.finds_accelerator_full())
+    }
+
+    /// With what the daemon ends that cannot start for it.
     pub(super) fn exit_code(&self) -> u8 {
         match self {
-            Self::Engine { source, .. } if source.finds_no_memory() => exit::FAILED,
+            Self::Engine { source: EngineError::Lost(_), .. } => exit::ACCELERATOR,
+            _ if self.may_pass() => exit::FAILED,
             _ => exit::CONFIG,
         }
     }
@@ -335,21 +340,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_for_want_of_memory_is_it_worth_to_start_again() {
-        for (why, code) in [
+    fn only_for_a_full_or_lost_accelerator_is_it_worth_to_start_again() {
+        let code = |source| BuildError::Engine { model: "watch".into(), source }.exit_code();
+        for (why, wanted) in [
             ("CUDA failure 2: out of memory, in cudaSetDevice(info_.device_id)", exit::FAILED),
             ("CUBLAS failure 3: CUBLAS_STATUS_ALLOC_FAILED", exit::FAILED),
+            ("CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED", exit::FAILED),
             ("CUDA failure 100: no CUDA-capable device is detected", exit::CONFIG),
             ("libcublas.so.12: cannot open shared object file", exit::CONFIG),
         ] {
             let source = EngineError::Required { provider: "cuda".into(), why: why.into() };
-            let error = BuildError::Engine { model: "watch".into(), source };
-            assert_eq!(error.exit_code(), code, "{why}");
+            assert_eq!(code(source), wanted, "{why}");
         }
-        // The words of a run's own failure are those of what caused it.
-        let cause = std::io::Error::other("Failed to allocate memory for requested buffer");
-        let source = EngineError::Run(Box::new(cause));
-        let error = BuildError::Engine { model: "watch".into(), source };
-        assert_eq!(error.exit_code(), exit::FAILED);
+        let run = |words: &str| Box::new(std::io::Error::other(words.to_owned()));
+        let failed = EngineError::Run(run("CUDA failure 2: out of memory"));
+        assert_eq!(code(failed), exit::FAILED);
+        // A processor's run that asks for too much always does.
+        let failed = EngineError::Run(run("Failed to allocate memory for requested buffer"));
+        assert_eq!(code(failed), exit::CONFIG);
+        assert_eq!(code(EngineError::Lost(run("CUDA failure 719"))), exit::ACCELERATOR);
     }
 }

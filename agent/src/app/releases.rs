@@ -113,8 +113,10 @@ impl House {
     /// probation, otherwise for the configured folder.
     pub(super) fn first(&self, plan: &Plan, slot: Option<&mut Slot>) -> Result<Generation, Ended> {
         let mut built = self.engines.build(plan);
+        // Where only the accelerator is full, the next start tries again: each in probation counts as a death.
         if let (Err(error), Some(slot)) = (&built, slot)
             && plan.get().folder.is_some()
+            && !error.may_pass()
         {
             let error = report::chain(error);
             tracing::error!(slot = slot.name, error, "the committed release cannot be opened");

@@ -76,14 +76,21 @@ pub enum EngineError {
 }
 
 impl EngineError {
-    /// Whether it is only that there is no memory left, as CUDA, its libraries and ONNX Runtime say it: another
+    /// Whether it is only that an accelerator has no memory left, as CUDA, its libraries and TensorRT say it: another
     /// program may give some back.
     #[must_use]
-    pub fn finds_no_memory(&self) -> bool {
+    pub fn finds_accelerator_full(&self) -> bool {
         let said = crate::report::chain(self).to_ascii_lowercase();
-        let signs =
-            ["out of memory", "no memory left", "alloc_failed", "failed to allocate memory"];
-        signs.iter().any(|sign| said.contains(sign))
+        let about = |signs: &[&str]| signs.iter().any(|sign| said.contains(sign));
+        about(&["cuda", "cudnn", "cublas", "tensorrt", "nvinfer"])
+            && about(&[
+                "out of memory",
+                "outofmemory",
+                "no memory left",
+                "alloc_failed",
+                "allocation_failed",
+                "failed to allocate memory",
+            ])
     }
 }
 

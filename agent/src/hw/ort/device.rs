@@ -19,6 +19,7 @@ const NAME: &str = "libcuda.so.1";
 
 /// A call's result; 0 where it went well.
 type Status = c_int;
+const OUT_OF_MEMORY: Status = 2;
 /// An address on the device.
 type Address = u64;
 
@@ -112,7 +113,9 @@ impl DeviceBuffer {
         let mut address = 0;
         // SAFETY: writes `address`, or returns a status.
         let status = unsafe { (device.allocate)(&raw mut address, bytes.max(1)) };
-        checked(status, "the device has no memory left for this model's inputs and outputs")?;
+        let full = "the device has no memory left for this model's inputs and outputs";
+        let what = if status == OUT_OF_MEMORY { full } else { "memory cannot be taken" };
+        checked(status, what)?;
         Ok(Self { device: device.clone(), address, bytes })
     }
 

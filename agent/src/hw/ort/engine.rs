@@ -116,10 +116,14 @@ const NO_NODE: &str = "it took no node of the graph";
 /// The error where the most preferred provider must run, or none is left.
 fn required(asked: &[Provider], why_not: &BTreeMap<Provider, String>) -> EngineError {
     let first = asked.iter().find(|provider| why_not.contains_key(provider));
-    let why = first.and_then(|provider| why_not.get(provider)).map_or(NO_NODE, String::as_str);
+    let said = |provider: &Provider| why_not.get(provider).map_or(NO_NODE, String::as_str);
+    let mut why = first.map_or(NO_NODE, said).to_owned();
+    for other in asked.iter().filter(|other| Some(*other) != first && why_not.contains_key(other)) {
+        why = format!("{why}; nor does `{}`: {}", other.name(), said(other));
+    }
     let provider = first.map_or("cpu", |provider| provider.name()).to_owned();
-    let mut error = EngineError::Required { provider, why: why.to_owned() };
-    if error.finds_no_memory()
+    let mut error = EngineError::Required { provider, why };
+    if error.finds_accelerator_full()
         && let EngineError::Required { why, .. } = &mut error
     {
         why.push_str("; `nvidia-smi`, and `free` on a Jetson, show what else holds its memory");
@@ -203,7 +207,13 @@ fn attempt(
         None => found,
     };
     let accelerated = providers.iter().any(|provider| *provider != Provider::Cpu);
-    let mut opened = warm(session, signature, accelerated, options)
+    // Of a provider that fell away nothing is replayed.
+    let replays = providers.iter().any(|provider| match provider {
+        Provider::Tensorrt => options.tensorrt.cuda_graph,
+        Provider::Cuda => options.cuda.cuda_graph,
+        Provider::Cpu => false,
+    });
+    let mut opened = warm(session, signature, accelerated, replays, options)
         .map_err(|failure| blame(providers, model.graph, failure))?;
     if folder.is_ok() {
         let nodes = opened.shared.session.end_profiling().map_err(|failure| reason(&failure));
@@ -328,6 +338,11 @@ impl Engine for OrtEngine {
     }
 
     fn infer(&self, inputs: &[Value], outputs: &[usize]) -> Result<Vec<Value>, EngineError> {
+        if self.shared.graphs.is_some() {
+            // It would be recorded, on the caller's thread.
+            let why = "an engine that replays its runs takes no requests";
+            return Err(EngineError::Shape(why.to_owned()));
+        }
         request::run(&self.shared, &self.signature, inputs, outputs)
     }
 

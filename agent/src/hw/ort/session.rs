@@ -87,9 +87,9 @@ impl Session {
         wanted: &[CString],
         alone: bool,
     ) -> Result<Vec<Value>, Failure> {
-        let _turn = alone.then(|| self.turn.lock().unwrap_or_else(PoisonError::into_inner));
-        // What is recorded on the device at this moment would be lost.
+        // What is recorded on the device at this moment would be lost. First, as frames take it.
         let _device = alone.then(turns::to_run);
+        let _turn = alone.then(|| self.turn.lock().unwrap_or_else(PoisonError::into_inner));
         let pointers = |names: &[CString]| -> Vec<*const c_char> {
             names.iter().map(|name| name.as_ptr()).collect()
         };

@@ -31,6 +31,7 @@ pub(super) fn warm(
     session: Session,
     signature: Signature,
     accelerated: bool,
+    replays: bool,
     options: &Options,
 ) -> Result<Opened, Failure> {
     let host = if accelerated { pinned(&session, options.device) } else { None };
@@ -40,7 +41,6 @@ pub(super) fn warm(
         true => Some((Device::open(options.device)?, MemoryInfo::cuda(options.device)?)),
         false => None,
     };
-    let replays = options.tensorrt.cuda_graph || options.cuda.cuda_graph;
     let graphs = (accelerated && replays).then(Graphs::new).transpose()?;
     let shared = Arc::new(Shared { host, cpu, device, graphs, session });
     let mut opened = Opened {
