@@ -119,7 +119,7 @@ impl Blobs {
             // Forgotten before there is new data that it could be taken for.
             disk::replace(&dir.join("mark"), b"0\n").map_err(io::Error::other)?;
         }
-        Ok(Partial { dir, data, chunk, file: file.clone() })
+        Ok(Partial { dir, data, chunk, file: file.clone(), turn: None })
     }
 
     /// Removes every blob that is not in `needed`, and what is on its way.
@@ -152,6 +152,8 @@ pub struct Partial {
     data: File,
     chunk: u64,
     file: ReleaseFile,
+    /// Nobody else's while a chunk of it is still being written, also where who fetches it has let go.
+    turn: Option<OwnedMutexGuard<()>>,
 }
 
 /// Bytes that are not the chunk that was signed.
@@ -167,6 +169,11 @@ pub struct WrongChunk {
 }
 
 impl Partial {
+    /// Keeps its turn until it is dropped.
+    pub(super) fn hold(&mut self, turn: OwnedMutexGuard<()>) {
+        self.turn = Some(turn);
+    }
+
     /// Where the next byte goes.
     #[must_use]
     pub fn offset(&self) -> u64 {

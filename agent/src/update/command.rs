@@ -145,13 +145,18 @@ impl Desk {
         }
         let (mut well, mut elsewhere, mut failed) = (0, 0, 0);
         let mut lines = Vec::new();
+        // All are asked before the first has answered: one may wait for another, that fetches the same file.
+        let mut asking = Vec::new();
         for (slot, worker) in whom {
             let (reply, replied) = oneshot::channel();
-            let asked = Asked { command: command.clone(), reply };
+            let sent = worker.send(Asked { command: command.clone(), reply }).await;
+            asking.push((slot, sent.is_ok().then_some(replied)));
+        }
+        for (slot, replied) in asking {
             let ending = || Said::Failed("the daemon is ending".to_owned());
-            let said = match worker.send(asked).await {
-                Ok(()) => replied.await.unwrap_or_else(|_| ending()),
-                Err(_) => ending(),
+            let said = match replied {
+                Some(replied) => replied.await.unwrap_or_else(|_| ending()),
+                None => ending(),
             };
             let (count, line) = match said {
                 Said::Well(line) => (&mut well, line),
@@ -190,6 +195,14 @@ pub(super) async fn answer(stream: UnixStream, desk: &Desk) -> io::Result<()> {
     let mut body = serde_json::to_vec(&answer)?;
     body.push(b'\n');
     write.write_all(&body).await
+}
+
+/// Tells who asks when too many others wait already. Within [`REQUEST_TIME`]: he need not listen.
+pub(super) async fn turn_away(mut stream: UnixStream) {
+    let line = "too many requests wait already: end one of them, or ask again later".to_owned();
+    let mut body = serde_json::to_vec(&Answer { ok: false, lines: vec![line] }).unwrap_or_default();
+    body.push(b'\n');
+    drop(tokio::time::timeout(REQUEST_TIME, stream.write_all(&body)).await);
 }
 
 /// Asks the daemon that uses `state_dir`. `None` where none listens there.

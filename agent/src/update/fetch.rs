@@ -77,13 +77,14 @@ pub async fn fetch(
     bytes_s: Option<u64>,
     progress: &(dyn Fn(u64) + Sync),
 ) -> Result<(), FetchError> {
-    let _turn = blobs.turn(&file.sha256).await;
+    let turn = blobs.turn(&file.sha256).await;
     if blobs.has(file) {
         progress(file.length);
         return Ok(());
     }
     let disk = |source| FetchError::Disk { path: file.path.clone(), source };
     let mut partial = blobs.partial(file).map_err(disk)?;
+    partial.hold(turn);
     // It may have to verify what is there.
     let opened = tokio::task::spawn_blocking(move || {
         let chunk = partial.tail()?;

@@ -45,6 +45,10 @@ pub(super) async fn look(
     let transport = bundle.unwrap_or_else(|| source.transport.clone());
     let trust = source.trust.lock().await;
     let mut view = trust.refresh(transport, now).await.map_err(|error| report::chain(&error))?;
+    if by_hand {
+        // What a bundle has not it has not, whatever was seen of it elsewhere.
+        view.all_anew();
+    }
     let group = &shared.settings.group;
     let nothing = |why: String| Ok(Found::Nothing(why));
     let rollout = match view.rollout(model, group).await {
@@ -84,8 +88,13 @@ pub(super) async fn look(
             rollout.counter, record.floor
         ));
     }
-    let released = view.release(&rollout).await;
-    let (document, bytes) = released.map_err(|error| report::chain(&error))?;
+    let (document, bytes) = match view.release(&rollout).await {
+        Ok(released) => released,
+        Err(TrustError::Transport(TransportError::Missing { .. })) if by_hand => {
+            return Ok(Found::Elsewhere(format!("it has not {version} of {model}")));
+        }
+        Err(error) => return Err(report::chain(&error)),
+    };
     if let Some(why) = unfit(shared, &document) {
         return Err(format!("{version} does not fit this device: {why}"));
     }

@@ -149,7 +149,10 @@ fn serve(state_dir: &Path, desk: Desk, supervisor: &Supervisor) {
                 let (stream, _) =
                     accepted.map_err(|error| Failure::retry("the control socket broke", error))?;
                 while connections.try_join_next().is_some() {}
-                let Ok(place) = places.clone().try_acquire_owned() else { continue };
+                let Ok(place) = places.clone().try_acquire_owned() else {
+                    connections.spawn(command::turn_away(stream));
+                    continue;
+                };
                 let desk = desk.clone();
                 connections.spawn(async move {
                     if let Err(error) = command::answer(stream, &desk).await {

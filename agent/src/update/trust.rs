@@ -108,6 +108,8 @@ pub struct View<'a> {
     updater: Updater,
     floors: Floors,
     now: Timestamp,
+    /// Whether documents that were kept are fetched again.
+    anew: bool,
 }
 
 /// The first thing that went wrong outside the library.
@@ -152,7 +154,8 @@ impl Trust {
         let updater = Updater::new(bridge, &self.pinned).map_err(named)?;
         let mut updater = updater.with_store(Kept(self.store.clone()));
         let refreshed = updater.refresh(now).await;
-        let mut view = View { trust: self, transport, trouble, updater, floors, now };
+        let anew = false;
+        let mut view = View { trust: self, transport, trouble, updater, floors, now, anew };
         view.outcome(refreshed)?;
         view.hold_floors()?;
         Ok(view)
@@ -160,6 +163,11 @@ impl Trust {
 }
 
 impl View<'_> {
+    /// From here on no document is taken from what was kept of earlier looks.
+    pub fn all_anew(&mut self) {
+        self.anew = true;
+    }
+
     /// The time by which it was judged: the clock's, not before what was verified.
     #[must_use]
     pub fn now(&self) -> Timestamp {
@@ -326,7 +334,8 @@ impl View<'_> {
         max: u64,
     ) -> Result<Vec<u8>, TrustError> {
         let kept = self.trust.documents.join(digest.to_string());
-        if let Ok(bytes) = disk::read_bounded(&kept, max)
+        if !self.anew
+            && let Ok(bytes) = disk::read_bounded(&kept, max)
             && Digest::of(&bytes) == digest
         {
             return Ok(bytes);
@@ -362,11 +371,14 @@ async fn document(
         Ok(())
     };
     let ended = tokio::time::timeout(DOCUMENT_TIME, whole).await;
-    ended.unwrap_or_else(|_| {
-        let (url, within) = (file.to_owned(), DOCUMENT_TIME);
-        Err(TrustError::Transport(TransportError::Stalled { url, bytes: 0, within }))
-    })?;
-    Ok(bytes)
+    match ended {
+        Ok(ended) => ended.map(|()| bytes),
+        Err(_) => {
+            let (url, within) = (file.to_owned(), DOCUMENT_TIME);
+            let bytes = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+            Err(TrustError::Transport(TransportError::Stalled { url, bytes, within }))
+        }
+    }
 }
 
 impl Trust {

@@ -173,3 +173,22 @@ fn a_bundle_that_installs_nothing_fails_and_says_why() -> Result<()> {
     assert_eq!(daemon.stop()?.code, Some(0));
     Ok(())
 }
+
+#[test]
+fn what_a_bundle_has_not_is_not_made_up_for_by_what_was_seen_before() -> Result<()> {
+    let (bench, fleet) = (Bench::new()?, Fleet::new()?);
+    fleet.release("2.0.0", Kind::Good, WATCHED_S)?;
+    let rollout = ["rollout", "repo", "brightness", "2.0.0", "--keys", "keys", "--group", "lab"];
+    fleet.must(&rollout)?;
+    fleet.must(&["halt", "repo", "brightness", "--keys", "keys"])?;
+    bundle(&bench, &fleet, "lab.tar", &["--group", "lab"])?;
+    let mut daemon = bench.start(&config(&bench, &fleet)?)?;
+    let seen = vedette(&bench, &["update", "check"])?;
+    assert!(seen.log.contains("the rollout of 2.0.0 is halted"), "{}", seen.log);
+    let brought = vedette(&bench, &["update", "install", "lab.tar"])?;
+    assert_eq!(brought.code, Some(1), "{}", brought.log);
+    let said = "it has no release of brightness for group default";
+    assert!(brought.log.contains(said), "{}", brought.log);
+    assert_eq!(daemon.stop()?.code, Some(0));
+    Ok(())
+}

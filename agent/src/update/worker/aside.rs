@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use wire::{Digest, ReleaseDocument};
+use wire::{Digest, Phase, ReleaseDocument};
 
 use super::{Shared, TELL_EVERY, Worker, blocking};
 use crate::report;
@@ -64,6 +64,10 @@ impl Worker {
         pauses: &mut Pauses,
     ) -> ControlFlow<Option<Happened>> {
         tracing::warn!(slot = self.live.slot, error = why, "{message}");
+        if self.record.phase == Phase::RollingBack {
+            // Who asked for it need not wait until it goes: it may be the next time, or when the owner did something.
+            self.reply(&Err(format!("{why}; it is tried again")));
+        }
         self.check_error = Some(why);
         self.tell();
         let max = if self.record.may_be_left() { PAUSE_MAX } else { PAUSE_SPEAKS_MAX };

@@ -206,7 +206,11 @@ impl Worker {
     /// Looks for a release, in the repository or in a `bundle`. What was found, or what went wrong.
     async fn look(&mut self, bundle: Option<Arc<dyn Transport>>) -> Said {
         let by_hand = bundle.is_some();
-        let found = look(&self.shared, &self.live.model, &self.record, bundle.clone()).await;
+        let looking = look(&self.shared, &self.live.model, &self.record, bundle.clone());
+        let found = tokio::select! {
+            () = self.shared.stop.heard() => return Said::Failed("the daemon is ending".to_owned()),
+            found = looking => found,
+        };
         let error = found.as_ref().err().cloned();
         if error != self.check_error {
             if let Some(error) = &error {
