@@ -55,12 +55,17 @@ bill_of_materials() {
     done
 }
 
+# Fails where a second build would be of something else. To be asked before the first one, which takes long.
+all_is_committed() {
+    [ -z "$(git -C "$ROOT" status --porcelain --untracked-files=no)" ] ||
+        die "there are changes that are not committed: the second build would be of something else"
+}
+
 # Builds HEAD once more below the directory $1, with the arguments $3..., and compares it with $2.
 again() {
     local work="$1" dist="$2" file
     shift 2
-    [ -z "$(git -C "$ROOT" status --porcelain --untracked-files=no)" ] ||
-        die "there are changes that are not committed: the second build would be of something else"
+    all_is_committed # still
     say "building the same commit elsewhere ..."
     mkdir "$work/elsewhere"
     git -C "$ROOT" archive HEAD | tar --extract --directory "$work/elsewhere"

@@ -1,6 +1,7 @@
 //! The ledger through seeded bad luck, and the store through the ends that a daemon meets.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -309,22 +310,29 @@ async fn what_was_stored_is_there_after_the_end_and_gone_after_its_acknowledgeme
         assert!(supervisor.join_tasks(Instant::now() + PATIENCE).await);
         assert_eq!(outbox.figures().records, 2000);
     }
+    unlocked(&dir.path().join(DIRECTORY)).await;
     let (outbox, supervisor) = started(dir.path());
     assert_eq!(all(&outbox, 2000).await, wanted);
     assert!(outbox.is_empty());
     outbox.end();
     assert!(supervisor.join_tasks(Instant::now() + PATIENCE).await);
     drop(outbox);
-    // Its file is unlocked once the library's own threads have ended.
-    let deadline = Instant::now() + PATIENCE;
-    let store = loop {
-        match Store::open(&dir.path().join(DIRECTORY)) {
-            Ok(store) => break store,
-            Err(error) => assert!(Instant::now() < deadline, "{error:?}"),
-        }
-        tokio::task::yield_now().await;
-    };
+    unlocked(&dir.path().join(DIRECTORY)).await;
+    let store = Store::open(&dir.path().join(DIRECTORY)).unwrap();
     assert!(store.scan().unwrap().marks.is_empty());
+}
+
+/// Waits until the store in `directory` may be opened again: its file is unlocked once the library's own threads have
+/// ended, which no other process has to wait for.
+async fn unlocked(directory: &Path) {
+    let file = std::fs::File::open(directory.join("db")).unwrap();
+    let deadline = Instant::now() + PATIENCE;
+    while let Err(error) =
+        rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive)
+    {
+        assert!(Instant::now() < deadline, "{error}");
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
