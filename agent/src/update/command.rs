@@ -182,27 +182,24 @@ pub(super) fn listen(state_dir: &Path) -> io::Result<UnixListener> {
     Ok(listener)
 }
 
-/// Answers one connection. Who hangs up early hears nothing; what was begun goes on.
-pub(super) async fn answer(stream: UnixStream, desk: &Desk) -> io::Result<()> {
+/// Answers one connection; without a desk, that too many others wait already. Who hangs up early hears nothing; what
+/// was begun goes on.
+pub(super) async fn answer(stream: UnixStream, desk: Option<&Desk>) -> io::Result<()> {
     let (read, mut write) = stream.into_split();
     let mut line = String::new();
     let mut reader = BufReader::new(read.take(REQUEST_BYTES_MAX));
     tokio::time::timeout(REQUEST_TIME, reader.read_line(&mut line)).await??;
-    let answer = match serde_json::from_str(&line) {
-        Ok(command) => desk.ask(&command).await,
-        Err(error) => Answer { ok: false, lines: vec![format!("no such request: {error}")] },
+    let wrong = |line: String| Answer { ok: false, lines: vec![line] };
+    let answer = match (desk, serde_json::from_str::<Command>(&line)) {
+        (Some(desk), Ok(command)) => desk.ask(&command).await,
+        (_, Err(error)) => wrong(format!("no such request: {error}")),
+        (None, Ok(_)) => {
+            wrong("too many requests wait already: end one of them, or ask again later".to_owned())
+        }
     };
     let mut body = serde_json::to_vec(&answer)?;
     body.push(b'\n');
     write.write_all(&body).await
-}
-
-/// Tells who asks when too many others wait already. Within [`REQUEST_TIME`]: he need not listen.
-pub(super) async fn turn_away(mut stream: UnixStream) {
-    let line = "too many requests wait already: end one of them, or ask again later".to_owned();
-    let mut body = serde_json::to_vec(&Answer { ok: false, lines: vec![line] }).unwrap_or_default();
-    body.push(b'\n');
-    drop(tokio::time::timeout(REQUEST_TIME, stream.write_all(&body)).await);
 }
 
 /// Asks the daemon that uses `state_dir`. `None` where none listens there.

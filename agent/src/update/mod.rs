@@ -50,6 +50,8 @@ use crate::supervisor::{Failure, Supervisor};
 const ASKED_MAX: usize = 8;
 /// Connections to the control socket at one time.
 const CONNECTIONS_MAX: usize = 8;
+/// So many more are told that they are too many. Each is gone within some seconds.
+const TOLD_MAX: usize = 8;
 /// Largest list of names that the device tree has for a board.
 const COMPATIBLE_BYTES_MAX: u64 = 4096;
 
@@ -149,13 +151,13 @@ fn serve(state_dir: &Path, desk: Desk, supervisor: &Supervisor) {
                 let (stream, _) =
                     accepted.map_err(|error| Failure::retry("the control socket broke", error))?;
                 while connections.try_join_next().is_some() {}
-                let Ok(place) = places.clone().try_acquire_owned() else {
-                    connections.spawn(command::turn_away(stream));
+                let place = places.clone().try_acquire_owned().ok();
+                if place.is_none() && connections.len() >= CONNECTIONS_MAX + TOLD_MAX {
                     continue;
-                };
-                let desk = desk.clone();
+                }
+                let desk = place.is_some().then(|| desk.clone());
                 connections.spawn(async move {
-                    if let Err(error) = command::answer(stream, &desk).await {
+                    if let Err(error) = command::answer(stream, desk.as_ref()).await {
                         tracing::debug!(
                             error = report::chain(&error),
                             "a request on the control socket"

@@ -3,7 +3,7 @@
 
 use anyhow::{Context as _, Result, bail, ensure};
 use tests::bench::BRIGHTNESS;
-use tests::{Bench, Fleet, Kind, PATIENCE};
+use tests::{Bench, Fleet, Kind, Launch, PATIENCE};
 use wire::Phase;
 
 use crate::{WATCHED_S, config, kill, look, reaches, rests, state, vedette};
@@ -189,6 +189,64 @@ fn what_a_bundle_has_not_is_not_made_up_for_by_what_was_seen_before() -> Result<
     assert_eq!(brought.code, Some(1), "{}", brought.log);
     let said = "it has no release of brightness for group default";
     assert!(brought.log.contains(said), "{}", brought.log);
+    assert_eq!(daemon.stop()?.code, Some(0));
+    Ok(())
+}
+
+#[test]
+fn a_repository_that_does_not_answer_keeps_nobody_from_ending() -> Result<()> {
+    let (bench, fleet) = (Bench::new()?, Fleet::new()?);
+    // It is connected to, and says nothing.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0")?;
+    let url = format!("http://{}", silent.local_addr()?);
+    let mut daemon = bench.start(&config(&bench, &fleet)?.replace(fleet.url(), &url))?;
+    look(&bench)?;
+    let (_asked, _) = silent.accept()?;
+    let ended = daemon.stop()?;
+    assert_eq!(ended.code, Some(0), "{}", ended.log);
+    Ok(())
+}
+
+#[test]
+fn a_roll_back_that_cannot_open_the_model_before_says_so_and_goes_when_it_can() -> Result<()> {
+    let (bench, fleet) = (Bench::new()?, Fleet::new()?);
+    fleet.release("2.0.0", Kind::Good, WATCHED_S)?;
+    let text = config(&bench, &fleet)?;
+    let mut daemon = bench.start(&text)?;
+    look(&bench)?;
+    rests(&bench, Some("2.0.0"), None)?;
+    assert_eq!(daemon.stop()?.code, Some(0));
+    // Another run has the model before on its disk only.
+    let mut daemon = bench.start(&text)?;
+    let graph = format!("{BRIGHTNESS}/model.onnx");
+    let good = std::fs::read(bench.folder.join(&graph))?;
+    // The command reads a configuration too, and would refuse one that is damaged.
+    tests::fleet::write_model(&bench.folder, "whole", &good, "1.0.0", 0.5)?;
+    let whole = bench.folder.read("vedette.toml")?.replace("path = 'brightness'", "path = 'whole'");
+    bench.folder.write("whole.toml", whole)?;
+    bench.folder.write(&graph, &good[..good.len() / 2])?;
+    let back = ["model", "rollback", "--config", "whole.toml"];
+    let back = Launch::test(&bench.folder, &back)?.start()?.wait_exit(PATIENCE)?;
+    assert_eq!(back.code, Some(1), "{}", back.log);
+    assert!(back.log.contains("; it is tried again"), "{}", back.log);
+    bench.folder.write(&graph, &good)?;
+    rests(&bench, None, Some("2.0.0"))?;
+    assert_eq!(daemon.stop()?.code, Some(0));
+    Ok(())
+}
+
+#[test]
+fn who_comes_when_too_many_wait_is_told_so() -> Result<()> {
+    let (bench, fleet) = (Bench::new()?, Fleet::new()?);
+    let mut daemon = bench.start(&config(&bench, &fleet)?)?;
+    let socket = bench.folder.path().join("state/control.sock");
+    let waiting: Vec<_> = (0..8)
+        .map(|_| std::os::unix::net::UnixStream::connect(&socket))
+        .collect::<std::io::Result<_>>()?;
+    let told = vedette(&bench, &["update", "check"])?;
+    assert_eq!(told.code, Some(1), "{}", told.log);
+    assert!(told.log.contains("too many requests wait already"), "{}", told.log);
+    drop(waiting);
     assert_eq!(daemon.stop()?.code, Some(0));
     Ok(())
 }

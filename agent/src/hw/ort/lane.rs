@@ -40,7 +40,7 @@ pub(super) struct Shared {
     /// The accelerator's own memory, where one runs nodes.
     pub(super) device: Option<(Arc<Device>, MemoryInfo)>,
     /// Where runs are replayed.
-    pub(super) graphs: Option<Graphs>,
+    pub(super) graphs: Option<Arc<Graphs>>,
     pub(super) session: Session,
 }
 
@@ -54,8 +54,8 @@ pub(super) struct Graphs {
 }
 
 impl Graphs {
-    pub(super) fn new() -> Result<Self, Failure> {
-        Ok(Self { replayer: Replayer::start()?, count: AtomicI32::new(1) })
+    pub(super) fn new() -> Result<Arc<Self>, Failure> {
+        Ok(Arc::new(Self { replayer: Replayer::start()?, count: AtomicI32::new(1) }))
     }
 }
 
@@ -283,8 +283,7 @@ impl OrtLane {
     }
 
     fn record_part(&mut self, part: usize) -> Result<(), Failure> {
-        let shared = self.shared.clone();
-        let Some(graphs) = &shared.graphs else { return Ok(()) };
+        let Some(graphs) = self.shared.graphs.clone() else { return Ok(()) };
         // The first run of a size plans its kernels, in tenths of a second: other models' frames need not wait for it.
         self.run_part(part)?;
         let graph = graphs.count.fetch_add(1, Ordering::Relaxed);
@@ -331,8 +330,7 @@ impl OrtLane {
             let _turn = turns::to_run();
             this.pass(part)
         };
-        let shared = self.shared.clone();
-        match &shared.graphs {
+        match self.shared.graphs.clone() {
             Some(graphs) => graphs.replayer.run(&mut || beside(self)),
             None => beside(self),
         }
