@@ -66,7 +66,12 @@ fn run(api: &Arc<Api>, stop: &Stop) -> Result<(), Failure> {
         .enable_all()
         .build()
         .map_err(|error| Failure::retry("no runtime for the API", error))?;
-    let ended = runtime.block_on(listen(api, stop));
+    let ended = runtime.block_on(async {
+        tokio::select! {
+            ended = listen(api, stop) => ended,
+            never = api.work.stay_awake() => match never {},
+        }
+    });
     runtime.shutdown_background();
     if stop.said() {
         api.work.end();

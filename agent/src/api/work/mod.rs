@@ -8,22 +8,23 @@
 //! comes and closed after [`IDLE`], and runners of their own, each on `api.threads` processors and
 //! ten steps of niceness below the data path. A request whose client has gone away is never run.
 //! What waits has a bound; so have the runs at one time. A short run for the only client is done where
-//! it is asked for, which is on a thread of the same rank.
+//! it is asked for, which is on a thread of the same rank, and which waits awake for a client that asks in a row.
 
 mod batch;
 mod queue;
 mod stats;
 
+use std::convert::Infallible;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::sync::{Notify, OwnedSemaphorePermit, oneshot};
 
 pub(super) use batch::count;
+use queue::{Alone, Job, Picked, Queue, Run, SOON, input_bytes};
 pub(super) use queue::{Caller, Standing};
-use queue::{Job, Picked, Queue, Run, input_bytes};
 pub(super) use stats::{Stats, Tally, Times};
 
 use super::answer::Refusal;
@@ -58,6 +59,8 @@ pub(super) struct Work {
     cache: PathBuf,
     state: Mutex<State>,
     bell: Condvar,
+    /// Told where a request may soon follow the one that was run at once.
+    soon: Notify,
 }
 
 #[derive(Debug)]
@@ -70,8 +73,8 @@ struct State {
 impl Work {
     pub(super) fn new(settings: &WorkSettings, cache: PathBuf) -> Arc<Self> {
         let state = State { queue: Queue::new(settings), runners: 0, ended: false };
-        let (state, bell) = (Mutex::new(state), Condvar::new());
-        Arc::new(Self { settings: settings.clone(), cache, state, bell })
+        let (state, bell, soon) = (Mutex::new(state), Condvar::new(), Notify::new());
+        Arc::new(Self { settings: settings.clone(), cache, state, bell, soon })
     }
 
     /// Has `model` run on `inputs`, which take up `room`, for `caller`, and returns `outputs`. Whoever lets go of the
@@ -91,9 +94,12 @@ impl Work {
         let bytes = input_bytes(&inputs);
         let job = Job { inputs, outputs, _room: room, reply, asked: Instant::now() };
         match self.alone(model, caller, bytes) {
-            Some(engine) => {
+            Some(Alone { engine, soon }) => {
                 let run = self.run(model, engine.as_ref(), vec![job]);
                 self.lock().queue.ran(&model.key, run, Instant::now());
+                if soon {
+                    self.soon.notify_one();
+                }
             }
             None => self.push(model, job)?,
         }
@@ -101,14 +107,23 @@ impl Work {
         replied.await.unwrap_or_else(|_| Err(ending()))
     }
 
-    fn alone(
-        &self,
-        model: &Known,
-        caller: Option<Caller>,
-        bytes: usize,
-    ) -> Option<Arc<dyn Engine>> {
+    /// Keeps the thread of all connections awake where a request may soon follow: it looks at each again and again.
+    pub(super) async fn stay_awake(&self) -> Infallible {
+        loop {
+            self.soon.notified().await;
+            let until = Instant::now() + SOON;
+            while Instant::now() < until {
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+
+    fn alone(&self, model: &Known, caller: Option<Caller>, bytes: usize) -> Option<Alone> {
         let mut state = self.lock();
-        if state.ended { None } else { state.queue.alone(&model.key, caller, bytes) }
+        if state.ended {
+            return None;
+        }
+        state.queue.alone(&model.key, caller, bytes, Instant::now())
     }
 
     fn push(self: &Arc<Self>, model: &Arc<Known>, job: Job) -> Result<(), Refusal> {

@@ -181,13 +181,29 @@ fn a_model_that_is_unloaded_is_opened_by_the_next_request() {
 }
 
 #[test]
+fn who_asks_in_a_row_is_waited_for_awake_and_who_takes_its_time_is_not() {
+    let (now, mut queue) = (Instant::now(), queue(WorkSettings::default()));
+    let model = known("one", "1");
+    opened(&mut queue, &model, now);
+    let mut soon = |after: Duration| {
+        queue.ran(&model.key, SHORT_RUN, now);
+        queue.caller = Some(Caller(1));
+        let alone = queue.alone(&model.key, Some(Caller(1)), 1, now + after);
+        alone.expect("it is done at once").soon
+    };
+    assert!(soon(SOON));
+    assert!(!soon(SOON + Duration::from_nanos(1)));
+    assert!(soon(Duration::ZERO));
+}
+
+#[test]
 fn a_short_run_is_done_at_once_for_who_asks_alone_and_for_nobody_else() {
     let (now, mut queue) = (Instant::now(), queue(WorkSettings::default()));
     let (model, other) = (known("one", "1"), known("other", "1"));
     opened(&mut queue, &model, now);
     opened(&mut queue, &other, now);
     let (one, another) = (Some(Caller(1)), Some(Caller(2)));
-    let ask = |queue: &mut Queue, caller| queue.alone(&model.key, caller, 1).is_some();
+    let ask = |queue: &mut Queue, caller| queue.alone(&model.key, caller, 1, now).is_some();
     let run_was = |queue: &mut Queue, was: Run| {
         let (job, _replied) = job(1, now);
         queue.push(&model, job).unwrap();
@@ -200,7 +216,7 @@ fn a_short_run_is_done_at_once_for_who_asks_alone_and_for_nobody_else() {
     assert!(ask(&mut queue, one));
     assert!(!ask(&mut queue, one), "it runs");
     queue.ran(&model.key, SHORT_RUN, now);
-    assert!(queue.alone(&model.key, one, 2).is_none(), "nobody knows how long more takes");
+    assert!(queue.alone(&model.key, one, 2, now).is_none(), "nobody knows how long more takes");
     assert!(!ask(&mut queue, another), "there are two");
     assert!(!ask(&mut queue, one), "there are two");
     assert!(!ask(&mut queue, None));
