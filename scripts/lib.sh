@@ -65,11 +65,11 @@ pip() {
     local venv="$CACHE/venv-pip"
     if ! [ -e "$venv/done" ]; then
         make_venv "$venv"
-        "$venv/bin/pip" --disable-pip-version-check install --quiet pip==25.0.1 >&2 ||
+        "$venv/bin/python" -m pip --disable-pip-version-check install --quiet pip==25.0.1 >&2 ||
             die "cannot install pip: is the Python package index reachable? (pip's message is above)"
         touch "$venv/done"
     fi
-    "$venv/bin/pip" --disable-pip-version-check "$@"
+    "$venv/bin/python" -m pip --disable-pip-version-check "$@"
 }
 
 # Where cargo puts what it builds for this checkout, whatever the user's configuration says.
