@@ -14,8 +14,9 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+import onnx
 
-from bench_nets import DENSE_WIDTH, YOLO_SIDE, dense, mobilenet_v2, resnet50, settle, yolo_n
+from bench_nets import DENSE_WIDTH, YOLO_SIDE, YOLO_STRIDES, dense, mobilenet_v2, resnet50, settle, yolo_n
 from drawing import draw
 from held_out import session
 from picture import letterbox, write_png
@@ -159,7 +160,11 @@ def detector(folder):
     x = detector_tensor(square)
     bare = session(yolo_n().SerializeToString())
     raw = np.concatenate([bare.run(None, {"images": detector_tensor(scene(YOLO_SIDE, s))})[0] for s in range(CALIBRATION_PICTURES)])
-    result = write_folder(folder, square, x, 80, model=yolo_n(*settle(raw, SCORE, CANDIDATES)), task="detect",
+    graph = yolo_n(*settle(raw, SCORE, CANDIDATES))
+    # What a peer reads of it there: the properties that Ultralytics' export writes.
+    onnx.helper.set_model_props(graph, {"task": "detect", "stride": str(max(YOLO_STRIDES)), "batch": "1", "imgsz": f"[{YOLO_SIDE}, {YOLO_SIDE}]",
+                                        "names": str({label: f"label{label:02}" for label in range(80)})})
+    result = write_folder(folder, square, x, 80, model=graph, task="detect",
                           summary="A detector of YOLOv8n's size, random weights: for benchmarks.", input="images", side=YOLO_SIDE, fit="letterbox",
                           pad="pad = 114\n", mean=[0.0] * 3, std=[1.0] * 3, output="output0", shape='["batch", 84, 8400]',
                           postprocess=DETECT, atol=0.005)

@@ -1,7 +1,7 @@
 //! The same 1080p frames for everybody: drawn once, shared here without a copy, and as files for the peer.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use jiff::Timestamp;
@@ -17,10 +17,15 @@ use crate::model::build;
 /// So many that each has left the cache when its turn comes again: 100 MB of NV12.
 pub(crate) const FRAMES: usize = 32;
 
+/// Bytes of a row of three bytes a pixel.
+const BGR_ROW: usize = 3 * 1920;
+
 /// Frames without their time.
 pub(crate) struct Frames {
     nv12: Vec<Frame>,
     mjpeg: Vec<Frame>,
+    /// Of 200 MB: drawn where they are asked for.
+    bgr: OnceLock<Vec<Frame>>,
     folder: TempDir,
 }
 
@@ -31,6 +36,8 @@ pub(crate) enum Format {
     Nv12,
     /// As cameras on USB give them.
     Mjpeg,
+    /// As pictures are once they are decoded.
+    Bgr,
 }
 
 impl Frames {
@@ -42,12 +49,31 @@ impl Frames {
             let file = folder.path().join(format!("{number:02}.nv12"));
             vedette::disk::replace(&file, &frame.pixels).unwrap();
         }
-        Self { nv12, mjpeg: drawn("mjpeg"), folder }
+        Self { nv12, mjpeg: drawn("mjpeg"), bgr: OnceLock::new(), folder }
     }
 
     /// Where the peer finds them: `*.nv12`.
     pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
+    }
+
+    /// Writes them as pictures whose decoding costs little: `*.bmp`.
+    pub(crate) fn write_pictures(&self, folder: &Path) {
+        for (number, frame) in self.all(Format::Bgr).iter().enumerate() {
+            let rows = frame.pixels.chunks_exact(BGR_ROW);
+            let (width, height) = (u32::try_from(BGR_ROW / 3).unwrap(), rows.len());
+            // Two headers: 24 bits a pixel, rows from the last to the first, each of a multiple of four bytes.
+            let mut file = b"BM".to_vec();
+            let numbers = |numbers: &[u32]| -> Vec<u8> {
+                numbers.iter().flat_map(|number| number.to_le_bytes()).collect()
+            };
+            let bytes = u32::try_from(frame.pixels.len()).unwrap();
+            file.extend(numbers(&[54 + bytes, 0, 54, 40, width, u32::try_from(height).unwrap()]));
+            file.extend(numbers(&[1 | 24 << 16, 0, bytes, 0, 0, 0, 0]));
+            rows.rev().for_each(|row| file.extend_from_slice(row));
+            let to = folder.join(format!("{number:02}.bmp"));
+            vedette::disk::replace(&to, &file).unwrap();
+        }
     }
 
     /// Median size of a frame.
@@ -69,6 +95,7 @@ impl Frames {
         match format {
             Format::Nv12 => &self.nv12,
             Format::Mjpeg => &self.mjpeg,
+            Format::Bgr => self.bgr.get_or_init(|| drawn("bgr")),
         }
     }
 }

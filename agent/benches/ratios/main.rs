@@ -20,6 +20,7 @@ mod reload;
 mod shadow;
 mod table;
 mod tensor;
+mod ultralytics;
 
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
@@ -41,6 +42,7 @@ const GROUPS: &[(&str, Measure)] = &[
     ("mobilenet", overhead::mobilenet),
     ("yolo", overhead::yolo),
     ("mjpeg", overhead::mjpeg),
+    ("ultralytics", ultralytics::rows),
     ("shadow", shadow::rows),
     ("tensor", tensor::rows),
     ("memory", memory::rows),
@@ -89,6 +91,9 @@ struct Arguments {
     /// Python and the peer that it runs
     #[arg(long, num_args = 2)]
     peer: Option<Vec<PathBuf>>,
+    /// The program of the `ultralytics-inference` crate
+    #[arg(long)]
+    ultralytics: Option<PathBuf>,
     /// What cargo passes
     #[arg(long, hide = true)]
     bench: bool,
@@ -105,6 +110,7 @@ pub(crate) struct Bench {
     vedette: PathBuf,
     allocations: PathBuf,
     peer: Vec<PathBuf>,
+    ultralytics: Option<PathBuf>,
 }
 
 impl Bench {
@@ -146,6 +152,7 @@ fn main() -> ExitCode {
         vedette,
         allocations,
         peer,
+        ultralytics: arguments.ultralytics,
     };
     let mut rows = Vec::new();
     for (name, measure) in GROUPS {
