@@ -42,11 +42,15 @@ pub fn onnxruntime() -> Result<PathBuf> {
     Ok(path)
 }
 
-/// How long to wait for what should come within `limit`: `VEDETTE_TEST_PATIENCE` times that, where the daemon is
-/// emulated.
+/// How long to wait for what should come within `limit`: [`slower`] times that.
 pub(crate) fn patient(limit: Duration) -> Duration {
+    limit.saturating_mul(slower())
+}
+
+/// How many times slower than this machine the daemon is taken to be: `VEDETTE_TEST_PATIENCE`, where it is emulated.
+pub(crate) fn slower() -> u32 {
     let times = std::env::var("VEDETTE_TEST_PATIENCE").ok().and_then(|times| times.parse().ok());
-    limit.saturating_mul(times.unwrap_or(1))
+    times.unwrap_or(1)
 }
 
 /// The Python that has other people's clients of the API: `VEDETTE_TEST_PYTHON_API`.

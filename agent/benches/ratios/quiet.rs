@@ -71,10 +71,10 @@ fn others(own: &[u32]) -> Duration {
     TICK * busy.saturating_sub(mine)
 }
 
-/// User and system time of a process, with that of its threads that ended, in [`TICK`]s.
+/// User and system time of a process, with that of its threads and of its children that ended, in [`TICK`]s.
 pub(crate) fn ticks(pid: u32) -> u32 {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
     // Its name may contain anything, up to the last bracket.
     let (_, fields) = stat.rsplit_once(')').unwrap();
-    fields.split_whitespace().skip(11).take(2).map(|ticks| ticks.parse::<u32>().unwrap()).sum()
+    fields.split_whitespace().skip(11).take(4).map(|ticks| ticks.parse::<u32>().unwrap()).sum()
 }

@@ -34,7 +34,6 @@ pub(crate) fn rows(bench: &Bench) -> Vec<Row> {
     let folder = bench.models.join(MODEL);
     let model = Model::read(&folder);
     let mut path = DataPath::start(model.generation(model.engine(&on_cpu(threads)), "1.0.0"), None);
-    // Only what it does once in a while is less in a longer round; the processes of a round are its own.
     let rounds = rounds(bench.plan(), &[], || -> (Round, Speed) {
         let ours = path.round(&bench.frames, Format::Bgr, FRAMES);
         (ours, ask(program, &folder.join("model.onnx"), pictures.path()))
