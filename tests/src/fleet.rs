@@ -152,8 +152,7 @@ impl Fleet {
         let name = format!("m-{version}");
         let graph = match kind {
             Kind::Slow | Kind::Hungry => {
-                let slower = usize::try_from(places::slower())?;
-                onnx::slow_brightness(13, WASTE / slower.max(1))
+                onnx::slow_brightness(13, WASTE / usize::try_from(places::slower())?)
             }
             Kind::Garbage => b"this is no graph".to_vec(),
             Kind::NoNumber => onnx::no_number(),

@@ -50,7 +50,7 @@ pub(crate) fn patient(limit: Duration) -> Duration {
 /// How many times slower than this machine the daemon is taken to be: `VEDETTE_TEST_PATIENCE`, where it is emulated.
 pub(crate) fn slower() -> u32 {
     let times = std::env::var("VEDETTE_TEST_PATIENCE").ok().and_then(|times| times.parse().ok());
-    times.unwrap_or(1)
+    times.filter(|times| *times > 0).unwrap_or(1)
 }
 
 /// The Python that has other people's clients of the API: `VEDETTE_TEST_PYTHON_API`.

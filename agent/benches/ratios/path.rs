@@ -10,7 +10,7 @@ use vedette::pipeline::frame::Frame;
 use vedette::pipeline::health::{Health, Summary};
 use vedette::pipeline::latest::Desk;
 use vedette::pipeline::sink::Queue;
-use vedette::pipeline::worker::{Generation, Seat, Swap, Worker, reap};
+use vedette::pipeline::worker::{Generation, Seat, Swap, Worker};
 use vedette::said::Said;
 use wire::{Observation, Timings};
 
@@ -74,7 +74,7 @@ impl DataPath {
         swap.hand_over(first);
         let threads = vec![
             std::thread::spawn(move || worker.work().unwrap()),
-            std::thread::spawn(move || reap(old)),
+            std::thread::spawn(move || old.into_iter().for_each(drop)),
         ];
         let taker = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let (frame, seq) = (Frame::default(), 0);

@@ -5,7 +5,7 @@
 //! one analysis, one count and one row of observations.
 
 use std::sync::atomic::AtomicU64;
-use std::sync::mpsc::sync_channel;
+use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use crate::pipeline::health::Health;
 use crate::pipeline::latest::Desk;
 use crate::pipeline::rules::Outlet;
 use crate::pipeline::sink::Queue;
-use crate::pipeline::worker::{self, Reaper, Seat};
+use crate::pipeline::worker::{Reaper, Seat};
 use crate::supervisor::exit;
 
 /// Most that a window waits for the one before it: a capture thread is to hear of what it is told, and of gaps.
@@ -99,9 +99,10 @@ pub(super) fn seat(
 fn reaper() -> Result<Reaper, Ended> {
     let (reaper, old) = sync_channel(REAPER_QUEUE);
     // Not supervised: it has nothing that could fail, and it ends with the last who may send to it.
+    let drop_all = |old: Receiver<Box<dyn std::any::Any + Send>>| old.into_iter().for_each(drop);
     std::thread::Builder::new()
         .name("reaper".to_owned())
-        .spawn(move || worker::reap(old))
+        .spawn(move || drop_all(old))
         .map_err(|error| Ended::failed(exit::FAILED, &error))?;
     Ok(reaper)
 }

@@ -28,7 +28,7 @@ use vedette::pipeline::postprocess::ModelFacts;
 use vedette::pipeline::preprocess::Preprocess;
 use vedette::pipeline::sink::Queue;
 use vedette::pipeline::source::SourceSpec;
-use vedette::pipeline::worker::{Fitting, Generation, ModelId, Seat, Swap, Worker, reap};
+use vedette::pipeline::worker::{Fitting, Generation, ModelId, Seat, Swap, Worker};
 use vedette::said::Said;
 use vedette::stop::Stop;
 
@@ -162,7 +162,7 @@ impl Rig {
         swap.hand_over(first);
         let mut threads = vec![
             std::thread::spawn(move || worker.work().unwrap()),
-            std::thread::spawn(move || reap(old)),
+            std::thread::spawn(move || old.into_iter().for_each(drop)),
         ];
         let capture = |mut one: Capture| std::thread::spawn(move || one.work().unwrap());
         threads.extend(captures.into_iter().map(capture));

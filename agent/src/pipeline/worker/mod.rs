@@ -22,7 +22,7 @@ mod trial;
 use std::any::Any;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError};
+use std::sync::mpsc::{SyncSender, TrySendError};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use self::trial::Onlooker;
@@ -36,7 +36,6 @@ use super::latest::{Desk, Picked};
 use super::postprocess::Postprocess;
 use super::preprocess::Prepare;
 use super::sink::Queue;
-use crate::hw::process;
 use crate::said::Said;
 use crate::supervisor::{Failure, exit};
 
@@ -239,14 +238,6 @@ impl Swap {
 
 /// Drops old engines, which takes milliseconds, where no frame waits for it.
 pub type Reaper = SyncSender<Box<dyn Any + Send>>;
-
-/// The other end of it, for a thread of its own: drops what comes until nobody can send any more, and lets frames go before.
-pub fn reap(old: Receiver<Box<dyn Any + Send>>) {
-    if let Err(error) = process::be_second() {
-        tracing::debug!(%error, "old engines are dropped at the rank of frames");
-    }
-    old.into_iter().for_each(drop);
-}
 
 /// Everything the threads of one engine work with.
 pub struct Worker {
