@@ -7,7 +7,7 @@ pub mod jpeg;
 pub mod nvml;
 pub mod ort;
 pub mod pages;
-pub mod pipe;
+pub mod peek;
 pub mod process;
 pub mod second;
 pub mod serial;

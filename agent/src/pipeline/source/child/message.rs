@@ -1,4 +1,6 @@
-//! What a capture process says to the daemon: a header of fixed length, then so many bytes.
+//! What a capture process says to the daemon: a header of fixed length, then so many bytes. A frame that is large stays
+//! where it is instead: the header says where, the daemon reads it there, and answers with one byte that it has it, or
+//! that it wants it behind the header like the others.
 //!
 //! Both ends are the same program, so that nothing here has versions; whatever does not look like a header all the
 //! same is refused, since a plugin may have written into the wrong file.
@@ -6,11 +8,17 @@
 use crate::pipeline::frame::{Colour, Matrix, PIXELS_MAX, PixelFormat, Plane, Range};
 
 /// Bytes of a header.
-pub(super) const HEADER_BYTES: usize = 96;
+pub(super) const HEADER_BYTES: usize = 104;
 /// Most bytes of a frame: the largest picture at three bytes a pixel, its rows padded.
 const FRAME_BYTES_MAX: u64 = PIXELS_MAX * 4;
 /// Most bytes of an error's description.
 pub(super) const TROUBLE_BYTES_MAX: u64 = 64 << 10;
+/// Shorter frames are written at once: that costs less than an answer.
+pub(super) const LENT_BYTES_MIN: usize = 128 << 10;
+/// The answer to a frame that was read where it is: its memory may be used again.
+pub(super) const HAVE_IT: u8 = b'h';
+/// The answer to one that cannot be read there: it is to be written.
+pub(super) const WRITE_IT: u8 = b'w';
 /// Begins each header.
 const MAGIC: u64 = u64::from_le_bytes(*b"vedette\x01");
 
@@ -41,11 +49,13 @@ pub(super) struct Header {
     pub(super) what: What,
     /// When the frame was captured, in nanoseconds of the kernel's monotonic clock.
     pub(super) captured_ns: u64,
-    /// Bytes that follow.
+    /// Bytes of the frame or the text.
     pub(super) bytes: u64,
+    /// Where they are in the process's memory; 0 where they follow.
+    pub(super) at: u64,
 }
 
-/// Numbers of the header: magic, kind, time, length, format, colour, width, height, three planes of two.
+/// Numbers of the header: magic, kind, time, length, format, colour, width, height, three planes of two, address.
 const NUMBERS: usize = HEADER_BYTES / 8;
 
 impl Header {
@@ -54,6 +64,7 @@ impl Header {
         numbers[0] = MAGIC;
         numbers[2] = self.captured_ns;
         numbers[3] = self.bytes;
+        numbers[NUMBERS - 1] = self.at;
         match self.what {
             What::Trouble => numbers[1] = 1,
             What::End => numbers[1] = 2,
@@ -83,7 +94,7 @@ impl Header {
         for (number, bytes) in numbers.iter_mut().zip(bytes.chunks_exact(8)) {
             *number = u64::from_le_bytes(bytes.try_into().ok()?);
         }
-        let [magic, kind, captured_ns, bytes, format, size, layout @ ..] = numbers;
+        let [magic, kind, captured_ns, bytes, format, size, layout @ .., at] = numbers;
         let (what, most) = match (magic, kind) {
             (MAGIC, 0) => {
                 let named = PixelFormat::NAMES.get(usize::try_from(format >> 8).ok()?)?;
@@ -105,7 +116,7 @@ impl Header {
             (MAGIC, 2) => (What::End, 0),
             _ => return None,
         };
-        (bytes <= most).then_some(Self { what, captured_ns, bytes })
+        (bytes <= most).then_some(Self { what, captured_ns, bytes, at })
     }
 }
 
@@ -126,14 +137,15 @@ mod tests {
                 .cycle(),
         ) {
             let layout = Layout { format, width: 1921, height: 1081, colour, planes };
-            let header = Header { what: What::Frame(layout), captured_ns: 17, bytes: 99 };
+            let header =
+                Header { what: What::Frame(layout), captured_ns: 17, bytes: 99, at: 1 << 47 };
             assert_eq!(Header::decode(&header.encode()), Some(header));
         }
         for what in [What::Trouble, What::End] {
-            let header = Header { what, captured_ns: 0, bytes: 0 };
+            let header = Header { what, captured_ns: 0, bytes: 0, at: 0 };
             assert_eq!(Header::decode(&header.encode()), Some(header));
         }
-        let good = Header { what: What::Trouble, captured_ns: 0, bytes: TROUBLE_BYTES_MAX };
+        let good = Header { what: What::Trouble, captured_ns: 0, bytes: TROUBLE_BYTES_MAX, at: 0 };
         let long = Header { bytes: TROUBLE_BYTES_MAX + 1, ..good };
         assert_eq!(Header::decode(&long.encode()), None);
         let mut other = good.encode();

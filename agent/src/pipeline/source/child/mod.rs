@@ -1,18 +1,19 @@
 //! Capture in a process of its own: what GStreamer and its plugins do there, the daemon only sees the frames.
 //!
 //! The process is this program again, with the hidden command `__capture`. It opens GStreamer, keeps the newest
-//! frame, and writes it into a pipe, behind a header that has its format, size and capture time. What to do it reads
-//! on standard input, so that a camera's password is neither in its arguments nor in its environment, where `ps`
-//! would show it.
+//! frame, and says so in a pipe, with a header that has the frame's format, size, capture time and address; the daemon
+//! copies it out of the process's memory (`hw::peek`) and says that it has. What to do it reads on standard input, so
+//! that a camera's password is neither in its arguments nor in its environment, where `ps` would show it.
 //!
 //! **Health is the frame clock** and nothing that GStreamer says of itself: no frame within a time is a failure.
 //! The process is then killed with its whole group, and it dies with the daemon, however that ends.
 //!
 //! What lost: `gst-launch-1.0 … ! fdsink` (the password in `ps`; plugins print into the frames; back-pressure
 //! instead of the newest frame; `gdppay`, which has the size and time, is in the plugins that few install),
-//! shared memory (`shmsink` does not say formats; a ring of our own needs a copy into it and locks across two
-//! processes), and a plain write into the pipe, which copies and takes pages of the kernel for it: instead the
-//! frame's own pages go into the pipe (`hw::pipe`), and one copy is left, the daemon's.
+//! shared memory (`shmsink` does not say formats; memory of ours needs a copy into it where the plugins allocate theirs
+//! alone, and the daemon would read what another process may write), and frames through the pipe, which takes and gives
+//! back a page of the kernel for each 4 KiB, be it copied or the frame's own: that is what is left where a system does
+//! not let the daemon read the process's memory.
 
 mod advice;
 mod layout;
@@ -21,6 +22,7 @@ mod serve;
 
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
+use std::os::fd::OwnedFd;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -30,20 +32,20 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, Signal, kill_process_group};
 use serde::{Deserialize, Serialize};
 
-use self::message::{HEADER_BYTES, Header, Layout, What};
+use self::message::{HAVE_IT, HEADER_BYTES, Header, Layout, WRITE_IT, What};
 pub use self::serve::serve;
 use super::live::{LOOK_EVERY, Live};
 use super::when::captured;
 use super::{Next, Source, SourceError};
 use crate::hw::gstreamer::Trouble;
-use crate::hw::pages;
+use crate::hw::{pages, peek};
 use crate::pipeline::frame::Frame;
 use crate::stop::Stop;
 
 /// The hidden command.
 pub const COMMAND: &str = "__capture";
 
-/// Room of the pipe, where the kernel gives it: fewer changes between the processes.
+/// Room of the pipe, where the kernel gives it: fewer changes between the processes where frames go through it.
 const PIPE_BYTES: usize = 1 << 20;
 /// How long a killed process may take to be gone before somebody else waits for it: a driver may hold it.
 const GONE_WITHIN: Duration = Duration::from_secs(1);
@@ -124,7 +126,8 @@ struct Running {
 }
 
 impl Running {
-    fn start(request: &Request) -> io::Result<(Self, File)> {
+    /// A process, the pipe with its frames, and the one for answers to them.
+    fn start(request: &Request) -> io::Result<(Self, File, File)> {
         let (ours, theirs) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
         // A system with a lower limit gives what it has.
         if let Err(error) = rustix::pipe::fcntl_setpipe_size(&ours, PIPE_BYTES) {
@@ -148,11 +151,12 @@ impl Running {
                 keep_tail(stderr, &words);
             }
         })?;
+        let mut answers: File = stdin.ok_or(io::ErrorKind::BrokenPipe).map(OwnedFd::from)?.into();
+        let mut text = serde_json::to_vec(request)?;
+        text.push(b'\n');
         // Far less than a pipe holds: this does not wait.
-        if let Some(mut stdin) = stdin {
-            stdin.write_all(&serde_json::to_vec(request)?)?;
-        }
-        Ok((running, ours.into()))
+        answers.write_all(&text)?;
+        Ok((running, ours.into(), answers))
     }
 
     /// Ends it, where it has not ended, and says how it did.
@@ -220,6 +224,9 @@ pub(super) struct Open {
     what: String,
     running: Running,
     pipe: File,
+    answers: File,
+    /// Whether frames come through the pipe, since they cannot be read where they are.
+    piped: bool,
     live: Live,
     at_end: AtEnd,
     seq: u64,
@@ -243,11 +250,13 @@ impl Open {
         live: Live,
         at_end: AtEnd,
     ) -> Result<Self, SourceError> {
-        let (running, pipe) = Running::start(request).map_err(|error| SourceError::Open {
+        let started = Running::start(request);
+        let (running, pipe, answers) = started.map_err(|error| SourceError::Open {
             what: what.to_owned(),
             source: ChildError::Start(error).into(),
         })?;
-        Ok(Self { what: what.to_owned(), running, pipe, live, at_end, seq: 0 })
+        let what = what.to_owned();
+        Ok(Self { what, running, pipe, answers, piped: false, live, at_end, seq: 0 })
     }
 
     fn read(&mut self, frame: &mut Frame, stop: &Stop) -> Result<Next, ChildError> {
@@ -275,7 +284,11 @@ impl Open {
             What::End if self.at_end == AtEnd::End => return Ok(Next::End),
             What::End => return Err(ChildError::End),
         };
-        match wait.fill(&mut self.pipe, bytes)? {
+        let read = match header.at {
+            0 => false,
+            at => self.take(at, bytes)?,
+        };
+        match if read { Filled::All } else { wait.fill(&mut self.pipe, bytes)? } {
             Filled::All => {}
             Filled::Stopped => return Ok(Next::Stopped),
             Filled::Closed => return Err(self.running.died()),
@@ -293,6 +306,21 @@ impl Open {
         (frame.seq, frame.truth) = (self.seq, None);
         self.seq += 1;
         Ok(Next::Frame)
+    }
+
+    /// Reads a frame out of the process's memory, and answers. `false` where it comes through the pipe.
+    fn take(&mut self, at: u64, bytes: &mut [u8]) -> Result<bool, ChildError> {
+        if !self.piped {
+            let process = self.running.child.as_ref().map(Child::id).unwrap_or_default();
+            if let Err(error) = peek::read(process, at, bytes) {
+                tracing::debug!(source = %self.what, %error, "frames come through a pipe: their memory cannot be read");
+                self.piped = true;
+            }
+        }
+        let answer = if self.piped { WRITE_IT } else { HAVE_IT };
+        // It reads each answer before the next frame: this does not wait.
+        self.answers.write_all(&[answer]).map_err(|_| self.running.died())?;
+        Ok(!self.piped)
     }
 }
 
@@ -352,5 +380,58 @@ impl Wait<'_> {
             }
         }
         Ok(Filled::All)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::BufReader;
+
+    use super::message::LENT_BYTES_MIN;
+    use super::*;
+    use crate::pipeline::frame::{Colour, PixelFormat, Plane};
+
+    fn pipe() -> (File, File) {
+        let (out, into) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).unwrap();
+        (out.into(), into.into())
+    }
+
+    /// A source whose process has nothing where the frames are said to be: as where a system forbids to look.
+    fn open(pipe: File, answers: File) -> Open {
+        let child = Command::new("sleep").arg("600").process_group(0).spawn().unwrap();
+        let running = Running { child: Some(child), words: Arc::default() };
+        let wait = Duration::from_secs(20);
+        let live = Live { rate_hz: 30.0, silence: wait, start: wait };
+        let what = "door".to_owned();
+        Open { what, running, pipe, answers, piped: false, live, at_end: AtEnd::End, seq: 0 }
+    }
+
+    #[test]
+    fn a_frame_whose_memory_cannot_be_read_comes_through_the_pipe() {
+        let ((pipe, mut out), (answers, answered)) = (pipe(), pipe());
+        let lengths = [LENT_BYTES_MIN, LENT_BYTES_MIN - 1, 2 * LENT_BYTES_MIN, 1, 8 << 20];
+        let frames = lengths.map(|length| (0..=250).cycle().take(length).collect::<Vec<u8>>());
+        let given = frames.clone();
+        let giver = std::thread::spawn(move || {
+            let mut answers = BufReader::new(answers);
+            for frame in given {
+                let plane = Plane { offset: 0, stride: frame.len() };
+                let layout = Layout {
+                    format: PixelFormat::Grey,
+                    width: 1,
+                    height: 1,
+                    colour: Colour::JPEG,
+                    planes: [plane, Plane::default(), Plane::default()],
+                };
+                serve::give(What::Frame(layout), 1, &frame, &mut out, &mut answers).unwrap();
+            }
+        });
+        let (mut open, mut frame, stop) = (open(pipe, answered), Frame::default(), Stop::new());
+        for wanted in frames {
+            assert_eq!(open.next(&mut frame, &stop).unwrap(), Next::Frame);
+            assert!(*frame.pixels == *wanted);
+        }
+        giver.join().unwrap();
+        assert!(open.next(&mut frame, &stop).unwrap_err().to_string().contains("door"));
     }
 }

@@ -1,7 +1,8 @@
-//! The capture process itself: reads what to do on standard input, and writes frames on what was its standard
-//! output.
+//! The capture process itself: reads what to do on standard input, and the answers to large frames after it; says on
+//! what was its standard output which frames there are.
 
-use std::io::{self, Read as _, Write as _};
+use std::fs::File;
+use std::io::{self, BufRead, Read as _, Write as _};
 use std::os::fd::AsFd as _;
 use std::time::Duration;
 
@@ -10,10 +11,9 @@ use rustix::process::{Resource, Rlimit, Signal, setrlimit};
 use super::super::live::LOOK_EVERY;
 use super::super::when::monotonic_ns;
 use super::layout::{CAPS, layout};
-use super::message::{Header, TROUBLE_BYTES_MAX, What};
+use super::message::{HAVE_IT, Header, LENT_BYTES_MIN, TROUBLE_BYTES_MAX, WRITE_IT, What};
 use super::{COMMAND, Request};
 use crate::hw::gstreamer::{Library, Pulled, Sample, Trouble};
-use crate::hw::pipe;
 use crate::hw::process::print_as_errors;
 
 /// Longest request: a description and a few properties.
@@ -41,11 +41,12 @@ fn work() -> io::Result<()> {
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
     setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })?;
     let mut out = frames_out()?;
-    let mut text = Vec::new();
-    io::stdin().lock().take(REQUEST_BYTES_MAX).read_to_end(&mut text)?;
+    let (mut text, mut answers) = (Vec::new(), io::stdin().lock());
+    answers.by_ref().take(REQUEST_BYTES_MAX).read_until(b'\n', &mut text)?;
     let request: Request = serde_json::from_slice(&text)?;
-    match stream(&request, &mut out) {
-        Ok(()) => out.write_all(&Header { what: What::End, captured_ns: 0, bytes: 0 }.encode()),
+    let header = |what, bytes| Header { what, captured_ns: 0, bytes, at: 0 }.encode();
+    match stream(&request, &mut out, &mut answers) {
+        Ok(()) => out.write_all(&header(What::End, 0)),
         Err(Stopped::Out(error)) => Err(error),
         Err(Stopped::Trouble(trouble)) => {
             let most = usize::try_from(TROUBLE_BYTES_MAX).unwrap_or_default() / 8;
@@ -53,14 +54,14 @@ fn work() -> io::Result<()> {
             let (message, debug) = (cut(trouble.message), cut(trouble.debug));
             let text = serde_json::to_vec(&Trouble { message, debug, ..trouble })?;
             let bytes = u64::try_from(text.len()).unwrap_or_default();
-            out.write_all(&Header { what: What::Trouble, captured_ns: 0, bytes }.encode())?;
+            out.write_all(&header(What::Trouble, bytes))?;
             out.write_all(&text)
         }
     }
 }
 
 /// What was standard output, which plugins print to, becomes a file of ours; they print to standard error then.
-fn frames_out() -> io::Result<std::fs::File> {
+fn frames_out() -> io::Result<File> {
     let out = io::stdout().as_fd().try_clone_to_owned()?;
     print_as_errors()?;
     Ok(out.into())
@@ -70,7 +71,7 @@ fn frames_out() -> io::Result<std::fs::File> {
 enum Stopped {
     /// GStreamer, or what it gave.
     Trouble(Trouble),
-    /// The pipe.
+    /// The pipes.
     Out(io::Error),
 }
 
@@ -80,7 +81,7 @@ impl From<Trouble> for Stopped {
     }
 }
 
-fn stream(request: &Request, out: &mut std::fs::File) -> Result<(), Stopped> {
+fn stream(request: &Request, out: &mut File, answers: &mut impl BufRead) -> Result<(), Stopped> {
     let library = Library::open()?;
     let has_all = |needs: &[String]| needs.iter().all(|element| library.has(element));
     let chosen = request.candidates.iter().find(|candidate| has_all(&candidate.needs));
@@ -90,14 +91,14 @@ fn stream(request: &Request, out: &mut std::fs::File) -> Result<(), Stopped> {
     pipeline.play()?;
     loop {
         match pipeline.next(LOOK_EVERY)? {
-            Pulled::Sample(sample) => write(sample, out)?,
+            Pulled::Sample(sample) => show(sample, out, answers)?,
             Pulled::Nothing => {}
             Pulled::End => return Ok(()),
         }
     }
 }
 
-fn write(mut sample: Sample<'_>, out: &mut std::fs::File) -> Result<(), Stopped> {
+fn show(mut sample: Sample<'_>, out: &mut File, answers: &mut impl BufRead) -> Result<(), Stopped> {
     let (layout, expected) = layout(&sample.caps()).map_err(|why| unusable(&why))?;
     let now_ns = monotonic_ns();
     let age = u64::try_from(sample.age().min(AGE_MAX).as_nanos()).unwrap_or_default();
@@ -106,12 +107,33 @@ fn write(mut sample: Sample<'_>, out: &mut std::fs::File) -> Result<(), Stopped>
         let have = bytes.len();
         return Err(unusable(&format!("a picture has {have} bytes instead of {expected}")).into());
     }
-    let header = Header {
-        what: What::Frame(layout),
-        captured_ns: now_ns.saturating_sub(age),
-        bytes: u64::try_from(bytes.len()).unwrap_or(u64::MAX),
-    };
-    out.write_all(&header.encode()).and_then(|()| pipe::give(out, bytes)).map_err(Stopped::Out)
+    let captured_ns = now_ns.saturating_sub(age);
+    give(What::Frame(layout), captured_ns, bytes, out, answers).map_err(Stopped::Out)
+}
+
+/// Gives a frame to the daemon, and returns once it has it.
+pub(super) fn give(
+    what: What,
+    captured_ns: u64,
+    frame: &[u8],
+    out: &mut File,
+    answers: &mut impl BufRead,
+) -> io::Result<()> {
+    let bytes = u64::try_from(frame.len()).unwrap_or(u64::MAX);
+    if frame.len() < LENT_BYTES_MIN {
+        out.write_all(&Header { what, captured_ns, bytes, at: 0 }.encode())?;
+        return out.write_all(frame);
+    }
+    let at = u64::try_from(frame.as_ptr().expose_provenance()).unwrap_or_default();
+    out.write_all(&Header { what, captured_ns, bytes, at }.encode())?;
+    let mut answer = [0];
+    match answers.read_exact(&mut answer).map(|()| answer) {
+        Ok([HAVE_IT]) => Ok(()),
+        Ok([WRITE_IT]) => out.write_all(frame),
+        Ok(_) => Err(io::ErrorKind::InvalidData.into()),
+        // Nobody will ask any more.
+        Err(_) => Err(io::ErrorKind::BrokenPipe.into()),
+    }
 }
 
 fn unusable(why: &str) -> Trouble {
