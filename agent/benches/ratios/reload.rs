@@ -1,7 +1,14 @@
 //! A model reloaded again and again under frames: whether one is lost, and what the frame after a swap waits.
+//!
+//! Models are opened and let go of all the time, on a machine of few processors beside each frame, and only some of them
+//! are handed over; the others are dropped by a thread like the one that drops what a swap replaced. What differs between the frames after a swap and the others is the swap. Were the next one opened
+//! after a swap and then awaited, it would be that frame that nearly always has a load beside it, and seldom another.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::sync_channel;
 use std::time::{Duration, Instant};
+
+use vedette::pipeline::worker::Generation;
 
 use crate::Bench;
 use crate::frames::Format;
@@ -11,8 +18,8 @@ use crate::table::{Goal, Row, quantile};
 
 /// Time from frame to frame: 100 a second.
 const PERIOD: Duration = Duration::from_millis(10);
-/// Time from swap to swap, where the model is opened faster: there must be other frames to compare with.
-const PAUSE: Duration = Duration::from_millis(40);
+/// Models that are opened for each that is handed over: there must be other frames to compare with.
+const OPENED: u32 = 3;
 
 /// The shapes detector, reloaded.
 pub(crate) fn rows(bench: &Bench) -> Vec<Row> {
@@ -24,7 +31,9 @@ pub(crate) fn rows(bench: &Bench) -> Vec<Row> {
     };
     let path = DataPath::start(generation(0), Some(100.0));
     let (ended, fed) = (AtomicBool::new(false), AtomicU64::new(0));
+    let (unused, dropped) = sync_channel::<Generation>(1);
     std::thread::scope(|scope| {
+        scope.spawn(|| dropped.into_iter().for_each(drop));
         scope.spawn(|| {
             let mut due = Instant::now();
             while !ended.load(Ordering::SeqCst) {
@@ -35,15 +44,16 @@ pub(crate) fn rows(bench: &Bench) -> Vec<Row> {
             }
         });
         for version in 1..=swaps {
-            let due = Instant::now() + PAUSE;
-            let next = generation(version);
-            std::thread::sleep(due.saturating_duration_since(Instant::now()));
-            path.swap.hand_over(next);
+            for _ in 1..OPENED {
+                unused.send(generation(version)).unwrap();
+            }
+            path.swap.hand_over(generation(version));
             // The first of all is the one that it was started with.
             while path.swap.adopted() <= version {
                 std::thread::sleep(PERIOD / 10);
             }
         }
+        drop(unused);
         std::thread::sleep(10 * PERIOD);
         ended.store(true, Ordering::SeqCst);
     });
