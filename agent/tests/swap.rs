@@ -5,6 +5,7 @@ mod rig;
 use std::sync::Arc;
 
 use rig::{Rig, generation};
+use vedette::hw::jpeg::Encoder;
 use wire::Observation;
 
 /// Engines: one on the processor, and one that overlaps as an accelerator does.
@@ -81,4 +82,52 @@ fn a_trial_that_nobody_waits_for_ends_with_the_frames() {
     let trial = rig.swap().try_out(&Arc::new(generation(ENGINES[0], "2.0.0"))).unwrap();
     assert_eq!(rig.finish(true).len(), 20);
     drop(trial);
+}
+
+/// Whether this process has a thread of this name.
+fn has_thread(name: &str) -> bool {
+    let threads = std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
+    // One may have ended meanwhile.
+    let mut names =
+        threads.filter_map(|thread| std::fs::read_to_string(thread.path().join("comm")).ok());
+    names.any(|comm| comm.trim_end() == name)
+}
+
+#[test]
+fn frames_that_wait_and_take_long_to_prepare_are_prepared_while_one_runs_and_none_is_lost() {
+    assert!(
+        std::thread::available_parallelism().unwrap().get() > 1,
+        "a machine with one processor cannot check this"
+    );
+    let folder = tempfile::tempdir().unwrap();
+    let (width, height) = (1280_u32, 720_u32);
+    let mut seed = 7_u32;
+    let noise: Vec<u8> = (0..3 * width * height)
+        .map(|_| {
+            seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            seed.to_le_bytes()[3]
+        })
+        .collect();
+    let mut jpeg = Vec::new();
+    Encoder::new().unwrap().encode_rgb(&noise, width, height, 90, &mut jpeg).unwrap();
+    for number in 0..200 {
+        vedette::disk::replace(&folder.path().join(format!("{number:03}.jpg")), &jpeg).unwrap();
+    }
+    let path = folder.path().display();
+    let source = format!("kind = 'replay'\npath = '{path}'\npace = 'free'\n");
+    let rig = Rig::start(&source, generation(ENGINES[0], "1.0.0"), 4096, "");
+    rig.until("a thread that prepares", |_| has_thread("prepare"));
+    // The next one begins as every model on a processor does, and goes over in turn.
+    rig.swap().hand_over(generation(ENGINES[0], "1.0.1"));
+    rig.until("the second model", |rig| rig.swap().adopted() == 2);
+    let bodies = rig.finish(true);
+    let seen: Vec<(u64, String)> = bodies
+        .iter()
+        .map(|body| {
+            let seen: Observation<'_> = serde_json::from_slice(body).unwrap();
+            (seen.frame.seq, seen.model.version.into_owned())
+        })
+        .collect();
+    assert_eq!(seen.iter().map(|(seq, _)| *seq).collect::<Vec<_>>(), (0..200).collect::<Vec<_>>());
+    assert_eq!(seen.last().map(|(_, version)| version.as_str()), Some("1.0.1"));
 }

@@ -1,8 +1,8 @@
 //! The threads that belong to one engine, and how a model is swapped under them.
 //!
 //! Pipelines that share a model share its engine and therefore its thread, which serves their mailboxes in turn.
-//! On a CPU one thread does all the steps of a frame, one after the other (`inline`); with an accelerator the
-//! next frame is prepared and the last one finished while one runs (`overlapped`).
+//! On a CPU one thread does all the steps of a frame, one after the other (`inline`); with an accelerator, and where that
+//! pays on a CPU, the next frame is prepared and the last one finished while one runs (`overlapped`).
 //!
 //! Where the model allows it and that is configured, frames of several pipelines share a run (`Batch`): the desk says
 //! which, each lies in an item of the lane's buffers, and each is understood and told by itself.
@@ -61,6 +61,8 @@ pub struct Generation {
     fittings: Vec<Fitting>,
     batch: Batch,
     lanes: Mutex<Vec<Box<dyn Lane>>>,
+    /// Whether the next frame is prepared while one runs, although the engine itself does not ask for it.
+    ahead: AtomicBool,
 }
 
 /// How one pipeline's frames become this model's input, and its outputs that pipeline's findings.
@@ -113,8 +115,8 @@ impl Generation {
         fittings: Vec<Fitting>,
         batch: Batch,
     ) -> Result<Self, EngineError> {
-        let lanes = Mutex::default();
-        let new = Self { model, engine, input, fittings, batch, lanes };
+        let (lanes, ahead) = (Mutex::default(), AtomicBool::new(false));
+        let new = Self { model, engine, input, fittings, batch, lanes, ahead };
         for mut lane in new.new_lanes()? {
             // The largest first: what the library keeps for it does for the others.
             (1..=batch.max).rev().try_for_each(|items| lane.run_first(items))?;
@@ -123,8 +125,18 @@ impl Generation {
         Ok(new)
     }
 
+    /// Whether the next frame is prepared while one runs.
+    fn overlaps(&self) -> bool {
+        self.engine.overlaps() || self.ahead.load(Ordering::Relaxed)
+    }
+
+    /// From now on the next frame is prepared while one runs, although both are done by the processor.
+    fn overlap(&self) {
+        self.ahead.store(true, Ordering::Relaxed);
+    }
+
     fn new_lanes(&self) -> Result<Vec<Box<dyn Lane>>, EngineError> {
-        let count = if self.engine.overlaps() { LANES_OVERLAPPED } else { 1 };
+        let count = if self.overlaps() { LANES_OVERLAPPED } else { 1 };
         let lane = |_| self.engine.lane_up_to(self.batch.max);
         (0..count).map(lane).collect()
     }
@@ -159,9 +171,15 @@ impl Generation {
     }
 
     fn take_lanes(&self) -> Result<Vec<Box<dyn Lane>>, EngineError> {
-        let lanes = std::mem::take(&mut *lock(&self.lanes));
+        let mut lanes = std::mem::take(&mut *lock(&self.lanes));
         // A worker that failed took them with it.
-        if lanes.is_empty() { self.new_lanes() } else { Ok(lanes) }
+        if lanes.is_empty() {
+            return self.new_lanes();
+        }
+        while self.ahead.load(Ordering::Relaxed) && lanes.len() < LANES_OVERLAPPED {
+            lanes.push(self.engine.lane_up_to(self.batch.max)?);
+        }
+        Ok(lanes)
     }
 }
 
@@ -301,7 +319,7 @@ impl Worker {
                     self.adopt(Arc::new(built?))
                 }
             };
-            let left = if generation.engine.overlaps() {
+            let left = if generation.overlaps() {
                 self.overlapped(&generation)
             } else {
                 self.inline(&generation)
