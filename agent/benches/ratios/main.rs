@@ -8,6 +8,7 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "this is its output")]
 
 mod api;
+mod bytes;
 mod daemon;
 mod frames;
 mod memory;

@@ -4,12 +4,16 @@ use vedette::pipeline::engine::Lane;
 use vedette::pipeline::preprocess::Preprocess;
 
 use crate::Bench;
+use crate::bytes::Bytes;
 use crate::frames::Format;
 use crate::model::{Model, on_cpu};
 use crate::path::{DataPath, Round};
 use crate::peer::{Peer, PeerRound};
 use crate::quiet::{Rounds, rounds};
 use crate::table::{Goal, Row, median};
+
+/// Most runs of a round after which a frame's rows are read.
+const ROWS_RUNS: usize = 8;
 
 /// One model, one camera, and what is promised of them.
 struct Case {
@@ -70,6 +74,7 @@ pub(crate) fn mjpeg(bench: &Bench) -> Vec<Row> {
 /// The model's bare run, on what it is given anyway.
 struct Raw {
     lane: Box<dyn Lane>,
+    seq: u64,
 }
 
 impl Raw {
@@ -83,6 +88,17 @@ impl Raw {
         }
         median(&times)
     }
+
+    /// Median time of reading the rows that a tensor is made of, and nothing else, after a run as every frame's is.
+    fn rows(&mut self, bench: &Bench, bytes: Bytes, count: usize) -> f64 {
+        let mut times = Vec::with_capacity(count);
+        for seq in (self.seq..).take(count) {
+            self.lane.run().unwrap();
+            times.push(bytes.read_rows(&bench.frames.next(Format::Nv12, seq)));
+            self.seq = seq + 1;
+        }
+        median(&times)
+    }
 }
 
 impl Case {
@@ -90,10 +106,11 @@ impl Case {
         let folder = bench.models.join(self.model);
         let model = Model::read(&folder);
         let engine = model.engine(&on_cpu(self.threads));
-        let mut raw = Raw { lane: engine.lane(1).unwrap() };
+        let mut raw = Raw { lane: engine.lane(1).unwrap(), seq: 0 };
         let mut preprocess = Preprocess::new(model.picture()).unwrap();
         let frame = bench.frames.next(self.format, 0);
         preprocess.run(&frame, raw.lane.input_mut(0).unwrap()).unwrap();
+        let bytes = Bytes::of(model.picture());
         let mut path = DataPath::start(model.generation(engine, "1.0.0"), None);
         let mut peer = self.outside.map(|_| Peer::open(bench, &folder, self.threads));
         let own: Vec<u32> = peer.iter().map(Peer::pid).collect();
@@ -101,6 +118,7 @@ impl Case {
             run_ms: raw.round(self.frames),
             ours: path.round(&bench.frames, self.format, self.frames),
             theirs: peer.as_mut().map(|peer| peer.run(self.frames)),
+            rows_ms: raw.rows(bench, bytes, self.frames.min(ROWS_RUNS)),
         });
         let mut rows = vec![self.against_the_run(&rounds, bench.frames.bytes(self.format) / 1024)];
         rows.extend(self.outside.map(|goal| self.against_the_peer(&rounds, goal)));
@@ -136,11 +154,12 @@ impl Case {
             rounds: outside.iter().zip(&ours).map(|(theirs, ours)| theirs / ours).collect(),
             goal: Goal::AtLeast(goal),
             peer: format!(
-                "{:.2} ms of {:.2} ÷ {:.3} ms of {:.2}; {}",
+                "{:.2} ms of {:.2} ÷ {:.3} ms of {:.2}; reading the frame's rows alone {:.3} ms; {}",
                 median(&outside),
                 median(&theirs(|round| round.total_ms)),
                 median(&ours),
                 median(&rounds.each(|round| round.ours.frame_ms)),
+                median(&rounds.each(|round| round.rows_ms)),
                 rounds.how
             ),
         }
@@ -152,4 +171,5 @@ struct Sample {
     run_ms: f64,
     ours: Round,
     theirs: Option<PeerRound>,
+    rows_ms: f64,
 }
