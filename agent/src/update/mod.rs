@@ -30,6 +30,7 @@ mod worker;
 use std::path::Path;
 use std::sync::Arc;
 
+use tokio::net::UnixListener;
 use tokio::sync::{Mutex, Notify, Semaphore, mpsc};
 
 pub use boot::{Booted, boot, go_back};
@@ -136,10 +137,14 @@ fn source(settings: &UpdateSettings, state_dir: &Path) -> Result<worker::Source,
 /// Answers the control socket. Without it everything else goes on.
 fn serve(state_dir: &Path, desk: Desk, supervisor: &Supervisor) {
     let (state_dir, stop) = (state_dir.to_owned(), supervisor.stop().clone());
+    // Opened before anybody is told that the daemon runs: who asks then is heard.
+    let mut first = Some(command::listen(&state_dir));
     supervisor.run("control", move || {
-        let (state_dir, desk, stop) = (state_dir.clone(), desk.clone(), stop.clone());
+        let (desk, stop) = (desk.clone(), stop.clone());
+        let listener = first.take().unwrap_or_else(|| command::listen(&state_dir));
         async move {
-            let listener = command::listen(&state_dir)
+            let listener = listener
+                .and_then(UnixListener::from_std)
                 .map_err(|error| Failure::retry("cannot listen on the control socket", error))?;
             let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
             let mut connections = tokio::task::JoinSet::new();
