@@ -16,6 +16,15 @@ const ENGINES: [&str; 2] = [
 /// Frames in all.
 const FRAMES: u64 = 600;
 
+/// Which frames were observed, and what version of the model saw each.
+fn told(bodies: &[Vec<u8>]) -> serde_json::Result<(Vec<u64>, Vec<String>)> {
+    let seen = bodies.iter().map(|body| {
+        let seen: Observation<'_> = serde_json::from_slice(body)?;
+        Ok((seen.frame.seq, seen.model.version.into_owned()))
+    });
+    seen.collect()
+}
+
 #[test]
 fn no_frame_is_lost_or_doubled_by_a_swap() {
     // From each kind of engine to each: the two loops hand over to one another too.
@@ -32,17 +41,10 @@ fn no_frame_is_lost_or_doubled_by_a_swap() {
         }
         let swap = rig.swap();
         let bodies = rig.finish(true);
-        let seen: Vec<(u64, String)> = bodies
-            .iter()
-            .map(|body| {
-                let seen: Observation<'_> = serde_json::from_slice(body).unwrap();
-                (seen.frame.seq, seen.model.version.into_owned())
-            })
-            .collect();
-        let order: Vec<u64> = seen.iter().map(|(seq, _)| *seq).collect();
+        let (order, versions) = told(&bodies).unwrap();
         assert_eq!(order, (0..FRAMES).collect::<Vec<_>>(), "{from} to {to}");
-        assert!(seen.is_sorted_by(|(_, a), (_, b)| a <= b), "a version came back: {from} to {to}");
-        assert_eq!(seen.last().map(|(_, version)| version.as_str()), Some("1.0.3"));
+        assert!(versions.is_sorted(), "a version came back: {from} to {to}");
+        assert_eq!(versions.last().map(String::as_str), Some("1.0.3"));
         assert_eq!(swap.adopted(), 4);
     }
 }
@@ -66,10 +68,7 @@ fn a_model_on_trial_sees_frames_unheard_and_takes_over_without_losing_one() {
         rig.until("the second model", |rig| rig.swap().adopted() == 2);
         rig.swap().hand_over(first);
         let bodies = rig.finish(true);
-        let order: Vec<u64> = bodies
-            .iter()
-            .map(|body| serde_json::from_slice::<Observation<'_>>(body).unwrap().frame.seq)
-            .collect();
+        let (order, _) = told(&bodies).unwrap();
         assert_eq!(order, (0..FRAMES).collect::<Vec<_>>(), "{from} to {to}");
     }
 }
@@ -121,13 +120,8 @@ fn frames_that_wait_and_take_long_to_prepare_are_prepared_while_one_runs_and_non
     rig.swap().hand_over(generation(ENGINES[0], "1.0.1"));
     rig.until("the second model", |rig| rig.swap().adopted() == 2);
     let bodies = rig.finish(true);
-    let seen: Vec<(u64, String)> = bodies
-        .iter()
-        .map(|body| {
-            let seen: Observation<'_> = serde_json::from_slice(body).unwrap();
-            (seen.frame.seq, seen.model.version.into_owned())
-        })
-        .collect();
-    assert_eq!(seen.iter().map(|(seq, _)| *seq).collect::<Vec<_>>(), (0..200).collect::<Vec<_>>());
-    assert_eq!(seen.last().map(|(_, version)| version.as_str()), Some("1.0.1"));
+    let (order, versions) = told(&bodies).unwrap();
+    assert_eq!(order, (0..200).collect::<Vec<_>>());
+    assert!(versions.is_sorted(), "a version came back");
+    assert_eq!(versions.last().map(String::as_str), Some("1.0.1"));
 }

@@ -1,12 +1,13 @@
 //! What memory alone takes: the rows of a frame that a tensor is made of are read, a tensor is written, outputs are
-//! read, and nothing is computed. What does the same and more takes no less; where a goal is below it, it is out of reach.
+//! read, and nothing is computed. What does the same and more takes no less; where a goal is below it, it is out of
+//! reach.
 
 use std::hint::black_box;
 use std::time::Instant;
 
 use vedette::hw::pages;
 use vedette::pipeline::frame::Frame;
-use vedette::pipeline::preprocess::PictureSpec;
+use vedette::pipeline::preprocess::{Fit, PictureSpec};
 
 /// As many of each as an engine that overlaps has in turn.
 const LANES: usize = 3;
@@ -27,7 +28,7 @@ impl Bytes {
     pub(crate) fn of(spec: &PictureSpec) -> Self {
         let (width, height) = (spec.width, spec.height);
         let rows = match spec.fit {
-            vedette::pipeline::preprocess::Fit::Stretch => height,
+            Fit::Stretch => height,
             _ => (width * 9 / 16).min(height),
         };
         let elements = usize::try_from(3 * width * rows).unwrap();
@@ -56,7 +57,7 @@ impl Bytes {
 
 /// The one or two rows of `height` between which row `row` of `rows` lies.
 fn neighbours(row: u16, rows: u16, height: u32) -> impl Iterator<Item = usize> {
-    let (row, rows, height) = (u32::from(row), u32::from(rows), height);
+    let (row, rows) = (u32::from(row), u32::from(rows));
     // In halves of a row: (row + 0.5) * height / rows - 0.5.
     let twice = (2 * row + 1) * height;
     let near = twice.saturating_sub(rows) / (2 * rows);

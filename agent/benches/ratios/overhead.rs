@@ -117,8 +117,9 @@ impl Case {
         let rounds = rounds(bench.plan(), &own, || Sample {
             run_ms: raw.round(self.frames),
             ours: path.round(&bench.frames, self.format, self.frames),
+            // Beside the peer alone: what it is compared with.
+            rows_ms: peer.is_some().then(|| raw.rows(bench, bytes, self.frames.min(ROWS_RUNS))),
             theirs: peer.as_mut().map(|peer| peer.run(self.frames)),
-            rows_ms: raw.rows(bench, bytes, self.frames.min(ROWS_RUNS)),
         });
         let mut rows = vec![self.against_the_run(&rounds, bench.frames.bytes(self.format) / 1024)];
         rows.extend(self.outside.map(|goal| self.against_the_peer(&rounds, goal)));
@@ -159,7 +160,7 @@ impl Case {
                 median(&theirs(|round| round.total_ms)),
                 median(&ours),
                 median(&rounds.each(|round| round.ours.frame_ms)),
-                median(&rounds.each(|round| round.rows_ms)),
+                median(&rounds.each(|round| round.rows_ms.unwrap_or(f64::NAN))),
                 rounds.how
             ),
         }
@@ -171,5 +172,5 @@ struct Sample {
     run_ms: f64,
     ours: Round,
     theirs: Option<PeerRound>,
-    rows_ms: f64,
+    rows_ms: Option<f64>,
 }

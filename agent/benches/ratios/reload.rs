@@ -1,8 +1,9 @@
 //! A model reloaded again and again under frames: whether one is lost, and what the frame after a swap waits.
 //!
-//! Models are opened and let go of all the time, on a machine of few processors beside each frame, and only some of them
-//! are handed over; the others are dropped by a thread like the one that drops what a swap replaced. What differs between the frames after a swap and the others is the swap. Were the next one opened
-//! after a swap and then awaited, it would be that frame that nearly always has a load beside it, and seldom another.
+//! Models are opened and let go of all the time, on a machine of few processors beside each frame, and only some of
+//! them are handed over; the others are dropped by a thread like the one that drops what a swap replaced. What differs
+//! between the frames after a swap and the others is the swap. Were the next one opened after a swap and then awaited,
+//! it would be that frame that nearly always has a load beside it, and seldom another.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::sync_channel;

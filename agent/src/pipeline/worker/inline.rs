@@ -1,7 +1,7 @@
 //! One thread does every step of a frame: what is best where the model runs on the same cores. Where a run uses
-//! several of them, a second one helps to prepare, since they have nothing to do until the run. Where frames wait for one
-//! another, much of that is preparing (a JPEG's decoding), and a run leaves a processor free, it goes over to the way of
-//! an accelerator, which costs buffers: the next frame is prepared while one runs.
+//! several of them, a second one helps to prepare, since they have nothing to do until the run. Where frames wait for
+//! one another, much of that is preparing (a JPEG's decoding), and a run leaves a processor free, it goes over to the
+//! way of an accelerator, which costs buffers: the next frame is prepared while one runs.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,7 +18,7 @@ impl Worker {
         let mut second = second(first);
         let mut picked = places(first);
         let (mut paper, mut patience) = (Paper::default(), Patience::default());
-        let mut pace = Pace::default();
+        let (mut pace, mut spare) = (Pace::default(), has_free_processor(first));
         loop {
             let began = Instant::now();
             match self.desk.take(&mut picked, job.generation.batch) {
@@ -36,7 +36,7 @@ impl Worker {
                     picked.resize_with(next.batch.max, Picked::default);
                     let old = std::mem::replace(&mut job, self.first_job(&next)?);
                     self.reap(Box::new(old.retire()));
-                    pace = Pace::default();
+                    (pace, spare) = (Pace::default(), has_free_processor(&job.generation));
                 }
                 Taken::Frames(count) => {
                     let taken = Instant::now();
@@ -57,7 +57,7 @@ impl Worker {
                         }
                     }
                     self.inbox.show(picked);
-                    if pace.wants_to_overlap() && has_free_processor(&job.generation) {
+                    if spare && pace.wants_to_overlap() {
                         job.generation.overlap();
                         self.current = Some(job.retire());
                         return Ok(Left::OtherMode);
@@ -109,7 +109,7 @@ impl Pace {
     }
 }
 
-/// Whether a run leaves a processor free.
+/// Whether a run leaves a processor free. Asked once for a model: the answer is read from files.
 fn has_free_processor(generation: &Generation) -> bool {
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     generation.engine.threads() < processors

@@ -1,8 +1,8 @@
 //! The threads that belong to one engine, and how a model is swapped under them.
 //!
 //! Pipelines that share a model share its engine and therefore its thread, which serves their mailboxes in turn.
-//! On a CPU one thread does all the steps of a frame, one after the other (`inline`); with an accelerator, and where that
-//! pays on a CPU, the next frame is prepared and the last one finished while one runs (`overlapped`).
+//! On a CPU one thread does all the steps of a frame, one after the other (`inline`); with an accelerator, and where
+//! that pays on a CPU, the next frame is prepared and the last one finished while one runs (`overlapped`).
 //!
 //! Where the model allows it and that is configured, frames of several pipelines share a run (`Batch`): the desk says
 //! which, each lies in an item of the lane's buffers, and each is understood and told by itself.

@@ -1,7 +1,8 @@
 //! Three threads for the steps of a frame: one prepares, one runs, one finishes, each on another frame.
 //!
-//! For engines whose runs leave the CPU free, or one processor of it with frames that take long to prepare (`inline`). The frame being prepared is taken as late as it can be: when the
-//! run before it is about to end, by the average of those before, so that a frame is not old when it is inferred.
+//! For engines whose runs leave the CPU free, or one processor of it with frames that take long to prepare (`inline`).
+//! The frame being prepared is taken as late as it can be: when the run before it is about to end, by the average of
+//! those before, so that a frame is not old when it is inferred.
 
 use std::panic::resume_unwind;
 use std::sync::Arc;

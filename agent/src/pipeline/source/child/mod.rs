@@ -396,7 +396,7 @@ mod tests {
         (out.into(), into.into())
     }
 
-    /// A source whose process has nothing where the frames are said to be: as where a system forbids to look.
+    /// A source whose process is another program, that gives no frames by itself.
     fn open(pipe: File, answers: File) -> Open {
         let child = Command::new("sleep").arg("600").process_group(0).spawn().unwrap();
         let running = Running { child: Some(child), words: Arc::default() };
@@ -406,8 +406,32 @@ mod tests {
         Open { what, running, pipe, answers, piped: false, live, at_end: AtEnd::End, seq: 0 }
     }
 
+    fn layout(stride: usize) -> Layout {
+        let plane = Plane { offset: 0, stride };
+        let planes = [plane, Plane::default(), Plane::default()];
+        Layout { format: PixelFormat::Grey, width: 1, height: 1, colour: Colour::JPEG, planes }
+    }
+
+    #[test]
+    fn a_frame_is_read_where_it_is_and_its_process_hears_of_it() {
+        let ((pipe, mut out), (mut answers, answered)) = (pipe(), pipe());
+        let (mut open, mut frame) = (open(pipe, answered), Frame::default());
+        let process = open.running.child.as_ref().map(Child::id).unwrap();
+        // What every program has in its memory: the head of its file.
+        let maps = std::fs::read_to_string(format!("/proc/{process}/maps")).unwrap();
+        let at = u64::from_str_radix(maps.split('-').next().unwrap(), 16).unwrap();
+        let header = Header { what: What::Frame(layout(64)), captured_ns: 1, bytes: 64, at };
+        out.write_all(&header.encode()).unwrap();
+        assert_eq!(open.next(&mut frame, &Stop::new()).unwrap(), Next::Frame);
+        assert_eq!(frame.pixels.get(..4), Some(&b"\x7fELF"[..]));
+        let mut answer = [0];
+        answers.read_exact(&mut answer).unwrap();
+        assert_eq!(answer, [HAVE_IT]);
+    }
+
     #[test]
     fn a_frame_whose_memory_cannot_be_read_comes_through_the_pipe() {
+        // Nothing is there in that process: as where a system forbids to look.
         let ((pipe, mut out), (answers, answered)) = (pipe(), pipe());
         let lengths = [LENT_BYTES_MIN, LENT_BYTES_MIN - 1, 2 * LENT_BYTES_MIN, 1, 8 << 20];
         let frames = lengths.map(|length| (0..=250).cycle().take(length).collect::<Vec<u8>>());
@@ -415,15 +439,8 @@ mod tests {
         let giver = std::thread::spawn(move || {
             let mut answers = BufReader::new(answers);
             for frame in given {
-                let plane = Plane { offset: 0, stride: frame.len() };
-                let layout = Layout {
-                    format: PixelFormat::Grey,
-                    width: 1,
-                    height: 1,
-                    colour: Colour::JPEG,
-                    planes: [plane, Plane::default(), Plane::default()],
-                };
-                serve::give(What::Frame(layout), 1, &frame, &mut out, &mut answers).unwrap();
+                let what = What::Frame(layout(frame.len()));
+                serve::give(what, 1, &frame, &mut out, &mut answers).unwrap();
             }
         });
         let (mut open, mut frame, stop) = (open(pipe, answered), Frame::default(), Stop::new());
