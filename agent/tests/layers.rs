@@ -184,7 +184,7 @@ const VENDORS: &[(&str, &[&str])] = &[
     ("tar", &["update/bundle.rs", "telemetry/capture.rs"]),
     ("nvml_wrapper", &["hw/nvml.rs"]),
     ("sysinfo", &["telemetry/host.rs"]),
-    ("libc", &["hw/clock.rs", "hw/peek.rs", "hw/v4l2"]),
+    ("libc", &["hw/clock.rs", "hw/peek.rs", "hw/process.rs", "hw/v4l2"]),
     ("clap", &["cli"]),
     ("clap_complete", &["cli"]),
     ("clap_mangen", &["cli"]),

@@ -34,6 +34,20 @@ pub fn be_second() -> rustix::io::Result<()> {
     rustix::process::setpriority_process(None, BACKGROUND_NICE)
 }
 
+/// Lets this thread wait for a processor instead of taking it from a thread that runs there: the scheduler's batch
+/// policy, which needs no right.
+///
+/// # Errors
+/// The system refuses.
+pub fn take_from_nobody() -> std::io::Result<()> {
+    let param = libc::sched_param { sched_priority: 0 };
+    // SAFETY: `param` is valid for the call, which only reads it; 0 is the calling thread.
+    match unsafe { libc::sched_setscheduler(0, libc::SCHED_BATCH, &raw const param) } {
+        -1 => Err(std::io::Error::last_os_error()),
+        _ => Ok(()),
+    }
+}
+
 /// Ends this process at once, without what libraries left to be run at its end: an accelerator's library that
 /// was opened at run time may crash there, after all the work is done.
 pub fn exit_now(status: u8) -> ! {
@@ -80,5 +94,22 @@ mod tests {
         assert_eq!(number(status, "VmRSS:"), Some(123));
         assert_eq!(number(status, "VmHWM:"), None);
         assert_eq!(number(b"", "Threads:"), None);
+    }
+
+    #[test]
+    fn who_takes_from_nobody_is_alone_in_that() {
+        // Of `man 5 proc_pid_stat`: the policy is the 41st field, the 39th behind the name.
+        let policy = || {
+            let stat = std::fs::read_to_string("/proc/thread-self/stat").unwrap();
+            let (_, fields) = stat.rsplit_once(')').unwrap();
+            fields.split_whitespace().nth(38).unwrap().parse::<c_int>().unwrap()
+        };
+        let before = policy();
+        let theirs = std::thread::spawn(move || {
+            take_from_nobody().unwrap();
+            policy()
+        });
+        assert_eq!(theirs.join().unwrap(), libc::SCHED_BATCH);
+        assert_eq!(policy(), before);
     }
 }

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use super::line::{Ends, Line};
 use super::step::{Job, Paper};
 use super::{Generation, LANES_OVERLAPPED, Left, Patience, Worker, places};
+use crate::hw::process;
 use crate::pipeline::latest::{Desk, Picked, Taken};
 use crate::supervisor::Failure;
 
@@ -176,6 +177,11 @@ impl Worker {
     }
 
     fn finish_all(&self, done: &Line<Job>, free: &Line<Job>) {
+        // The thread that runs wakes this one, and would be put off its processor by it between two runs: the next
+        // began only when the frame before was finished, though it was long prepared.
+        if let Err(error) = process::take_from_nobody() {
+            tracing::debug!(%error, "finishing frames may delay the next run");
+        }
         let mut paper = Paper::default();
         while let Some(mut job) = done.take() {
             job.finish(&self.seats, &self.said, &mut paper);
