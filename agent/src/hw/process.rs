@@ -34,17 +34,24 @@ pub fn be_second() -> rustix::io::Result<()> {
     rustix::process::setpriority_process(None, BACKGROUND_NICE)
 }
 
-/// Lets this thread wait for a processor instead of taking it from a thread that runs there: the scheduler's batch
-/// policy, which needs no right.
+/// Whether this thread waits for a free processor, by the scheduler's batch policy, or may take one from a thread that
+/// runs there, as is usual. Neither needs a right. False, and nothing changed, where it has another policy, which the
+/// owner of the device must have chosen.
 ///
 /// # Errors
 /// The system refuses.
-pub fn take_from_nobody() -> std::io::Result<()> {
+pub fn give_way(gives_way: bool) -> std::io::Result<bool> {
     let param = libc::sched_param { sched_priority: 0 };
+    let policy = if gives_way { libc::SCHED_BATCH } else { libc::SCHED_OTHER };
+    // SAFETY: it takes and returns numbers; 0 is the calling thread.
+    let now = unsafe { libc::sched_getscheduler(0) };
+    if now != -1 && now != libc::SCHED_OTHER && now != libc::SCHED_BATCH {
+        return Ok(false);
+    }
     // SAFETY: `param` is valid for the call, which only reads it; 0 is the calling thread.
-    match unsafe { libc::sched_setscheduler(0, libc::SCHED_BATCH, &raw const param) } {
+    match unsafe { libc::sched_setscheduler(0, policy, &raw const param) } {
         -1 => Err(std::io::Error::last_os_error()),
-        _ => Ok(()),
+        _ => Ok(true),
     }
 }
 
@@ -97,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn who_takes_from_nobody_is_alone_in_that() {
+    fn who_gives_way_is_alone_in_that_and_may_stop() {
         // Of `man 5 proc_pid_stat`: the policy is the 41st field, the 39th behind the name.
         let policy = || {
             let stat = std::fs::read_to_string("/proc/thread-self/stat").unwrap();
@@ -106,10 +113,10 @@ mod tests {
         };
         let before = policy();
         let theirs = std::thread::spawn(move || {
-            take_from_nobody().unwrap();
-            policy()
+            [true, false].map(|gives_way| (give_way(gives_way).unwrap(), policy()))
         });
-        assert_eq!(theirs.join().unwrap(), libc::SCHED_BATCH);
+        let expected = [(true, libc::SCHED_BATCH), (true, libc::SCHED_OTHER)];
+        assert_eq!(theirs.join().unwrap(), expected);
         assert_eq!(policy(), before);
     }
 }

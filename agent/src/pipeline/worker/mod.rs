@@ -13,6 +13,7 @@
 //! **Invariant:** no frame is lost to a swap (`tests/swap.rs`), and the steady state allocates nothing
 //! (`tests/allocations.rs`).
 
+mod courtesy;
 mod inline;
 mod line;
 mod overlapped;

@@ -9,10 +9,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use super::courtesy::Courtesy;
 use super::line::{Ends, Line};
 use super::step::{Job, Paper};
 use super::{Generation, LANES_OVERLAPPED, Left, Patience, Worker, places};
-use crate::hw::process;
 use crate::pipeline::latest::{Desk, Picked, Taken};
 use crate::supervisor::Failure;
 
@@ -177,13 +177,10 @@ impl Worker {
     }
 
     fn finish_all(&self, done: &Line<Job>, free: &Line<Job>) {
-        // The thread that runs wakes this one, and would be put off its processor by it between two runs: the next
-        // began only when the frame before was finished, though it was long prepared.
-        if let Err(error) = process::take_from_nobody() {
-            tracing::debug!(%error, "finishing frames may delay the next run");
-        }
+        let mut courtesy = Courtesy::begin();
         let mut paper = Paper::default();
         while let Some(mut job) = done.take() {
+            courtesy.note(job.ran.elapsed());
             job.finish(&self.seats, &self.said, &mut paper);
             // Where the line has ended everything is ending, and the job with it.
             drop(free.put(job));

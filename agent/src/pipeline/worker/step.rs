@@ -26,6 +26,8 @@ pub(super) struct Job {
     /// As many as the lane has places; the first `count` are taken, each in its item of the batch.
     riders: Vec<Rider>,
     count: usize,
+    /// When its last run ended.
+    pub(super) ran: Instant,
 }
 
 /// What is needed of a frame once its pixels are gone.
@@ -67,7 +69,7 @@ impl Rider {
 impl Job {
     pub(super) fn new(generation: &Arc<Generation>, lane: Box<dyn Lane>) -> Self {
         let riders = (0..generation.batch.max).map(|_| Rider::new()).collect();
-        Self { generation: generation.clone(), lane, riders, count: 0 }
+        Self { generation: generation.clone(), lane, riders, count: 0, ran: Instant::now() }
     }
 
     /// From the cameras' formats to the tensor, with help from `second`. A frame that is no picture is counted and
@@ -131,7 +133,8 @@ impl Job {
     pub(super) fn infer(&mut self) -> Result<(), EngineError> {
         let began = Instant::now();
         let ran = self.lane.run_first(self.count);
-        let took = millis(began.elapsed());
+        self.ran = Instant::now();
+        let took = millis(self.ran - began);
         self.riders[..self.count].iter_mut().for_each(|rider| rider.timings.inference_ms = took);
         ran
     }
