@@ -34,22 +34,24 @@ pub fn be_second() -> rustix::io::Result<()> {
     rustix::process::setpriority_process(None, BACKGROUND_NICE)
 }
 
-/// Whether this thread waits for a free processor, by the scheduler's batch policy, or may take one from a thread that
-/// runs there, as is usual. Neither needs a right. False, and nothing changed, where it has another policy, which the
-/// owner of the device must have chosen.
+/// Has this thread wait for a free processor, by the scheduler's batch policy, or take one from a thread that runs there
+/// again, as is usual. Neither needs a right. False, and nothing changed, where it is of another policy than the other
+/// of these two: the owner of the device must have chosen that.
 ///
 /// # Errors
 /// The system refuses.
 pub fn give_way(gives_way: bool) -> std::io::Result<bool> {
-    let param = libc::sched_param { sched_priority: 0 };
-    let policy = if gives_way { libc::SCHED_BATCH } else { libc::SCHED_OTHER };
+    let (from, to) = match gives_way {
+        true => (libc::SCHED_OTHER, libc::SCHED_BATCH),
+        false => (libc::SCHED_BATCH, libc::SCHED_OTHER),
+    };
     // SAFETY: it takes and returns numbers; 0 is the calling thread.
-    let now = unsafe { libc::sched_getscheduler(0) };
-    if now != -1 && now != libc::SCHED_OTHER && now != libc::SCHED_BATCH {
+    if unsafe { libc::sched_getscheduler(0) } != from {
         return Ok(false);
     }
+    let param = libc::sched_param { sched_priority: 0 };
     // SAFETY: `param` is valid for the call, which only reads it; 0 is the calling thread.
-    match unsafe { libc::sched_setscheduler(0, policy, &raw const param) } {
+    match unsafe { libc::sched_setscheduler(0, to, &raw const param) } {
         -1 => Err(std::io::Error::last_os_error()),
         _ => Ok(true),
     }

@@ -1,9 +1,9 @@
 //! How the thread that finishes comes by a processor.
 //!
 //! The thread that runs wakes it, and would be put off its processor by it between two runs: the next run began only
-//! when the frame before was finished, though its frame was long prepared. So it waits for a free processor. Where others
-//! keep all of them busy it would wait for theirs to be taken away, milliseconds, and keep its buffers from being
-//! filled again: there it takes its turn as others do.
+//! when the frame before was finished, though its frame was long prepared. So it waits for a free processor. Where
+//! others keep all of them busy it would wait for theirs to be taken away, milliseconds, and keep its buffers from
+//! being filled again: there it takes its turn as others do.
 
 use std::time::Duration;
 
@@ -107,5 +107,17 @@ mod tests {
             [begun, courtesy]
         });
         assert_eq!(stages.join().unwrap(), [Courtesy::GivesWay(0), Courtesy::Presses(PRESSED)]);
+    }
+
+    #[test]
+    fn the_batch_policy_that_somebody_chose_is_kept() {
+        let kept = std::thread::spawn(|| {
+            assert!(process::give_way(true).unwrap());
+            let mut courtesy = Courtesy::begin();
+            (0..8).for_each(|_| courtesy.note(2 * LATE));
+            // It is of the batch policy still.
+            (courtesy, process::give_way(false).unwrap())
+        });
+        assert_eq!(kept.join().unwrap(), (Courtesy::Left, true));
     }
 }
